@@ -1,0 +1,28 @@
+#pragma once
+
+/* Descriptors: close-on-exec and non-blocking from birth; an empty one is -EBADF, never 0. */
+
+#include <errno.h>
+#include <stdbool.h>
+
+#include "base/cleanup.h"
+
+/* Closes @fd if it is one, leaves errno alone, and returns -EBADF for the variable that held it:
+ * `w->fd = fd_close(w->fd);`.  A close() that reports EINTR has closed (Linux, close(2)). */
+int fd_close(int fd);
+
+static inline void fd_closep(int *fd) {
+        *fd = fd_close(*fd);
+}
+
+#define _cleanup_close_ _cleanup_(fd_closep)
+
+/* Makes sure that @fd is none of 0, 1, 2, so that no later dup2() of a standard stream can hit it.
+ *
+ * @fd  taken always; may be a negative errno, which is passed on
+ *
+ * Returns the descriptor to use from now on, or a negative errno. */
+int fd_move_above_stdio(int fd);
+
+/* Returns 0 or a negative errno. */
+int fd_set_nonblock(int fd, bool nonblock);

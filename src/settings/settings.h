@@ -1,0 +1,125 @@
+#pragma once
+
+/* What endpoints.conf says, as one immutable value.
+ *
+ * settings_load() reads, checks and resolves everything, or reports every problem and gives nothing.
+ * A Settings is never changed afterwards: a reload makes a second one and compares.  Everything in it
+ * belongs to it.
+ */
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "reuse/reuseport.h"
+
+#define WORKERS_MAX 512U
+
+typedef enum ServiceType {
+        SERVICE_TYPE_EXEC,   /* ready when the program runs */
+        SERVICE_TYPE_NOTIFY, /* ready when it says READY=1 */
+        SERVICE_TYPE_MAX,
+        SERVICE_TYPE_INVALID = -EINVAL,
+} ServiceType;
+
+typedef enum Restart {
+        RESTART_NO,
+        RESTART_ON_FAILURE,
+        RESTART_ALWAYS,
+        RESTART_MAX,
+        RESTART_INVALID = -EINVAL,
+} Restart;
+
+typedef enum OutputKind {
+        OUTPUT_INHERIT,
+        OUTPUT_NULL,
+        OUTPUT_FILE, /* truncated when opened */
+        OUTPUT_APPEND,
+        OUTPUT_JOURNAL,
+        OUTPUT_KIND_MAX,
+        OUTPUT_KIND_INVALID = -EINVAL,
+} OutputKind;
+
+typedef struct Output {
+        OutputKind kind;
+        char *path; /* of OUTPUT_FILE and OUTPUT_APPEND */
+} Output;
+
+/* Where a thing was said, for messages. */
+typedef struct Place {
+        const char *file; /* owned by the Settings */
+        unsigned line;    /* from 1; 0: not said, a default */
+} Place;
+
+typedef struct EndpointSettings {
+        char *name;
+        Place place;
+        int type; /* SOCK_STREAM or SOCK_DGRAM */
+        ReuseAddress *addresses;
+        size_t n_addresses;
+        bool is_shared;
+        int backlog; /* 0: net.core.somaxconn */
+        bool is_exclusive;
+} EndpointSettings;
+
+typedef struct ServiceSettings {
+        char *name;
+        Place place;
+        const EndpointSettings **endpoints; /* in the order of the file */
+        size_t n_endpoints;
+        char **exec_start;
+        ServiceType type;
+        unsigned n_workers;
+        Restart restart;
+        uint64_t restart_delay_usec;
+        uint64_t restart_max_delay_usec;
+        uint64_t timeout_start_usec; /* USEC_INFINITY: none */
+        uint64_t timeout_stop_usec;
+        int kill_signal;
+        bool has_user; /* then uid, gid and groups are set, from user and group */
+        uid_t uid;
+        gid_t gid;
+        gid_t *groups;
+        size_t n_groups;
+        char *user_name;    /* for USER, LOGNAME and messages; NULL if unknown */
+        char *home;         /* for HOME; NULL if unknown */
+        char **environment; /* "K=V" */
+        char *working_directory;
+        Output standard_output;
+        Output standard_error;
+} ServiceSettings;
+
+typedef struct Settings {
+        char **files;                 /* that were read */
+        EndpointSettings **endpoints; /* by name, sorted as in the file; n_endpoints of them */
+        size_t n_endpoints;
+        ServiceSettings **services;
+        size_t n_services;
+} Settings;
+
+/* Problems, gathered.  Each is one line "FILE:LINE: PATH: what is wrong, what was expected". */
+typedef struct Problems {
+        char **lines;
+        char **warnings;   /* of the same form; they stop nothing */
+        size_t n_left_out; /* beyond PROBLEMS_MAX */
+} Problems;
+
+#define PROBLEMS_MAX 1000U
+
+void problems_done(Problems *p);
+
+/* Reads @path and all that it includes.
+ *
+ * Returns 0.  -EBADMSG: there are problems, @problems has them, sorted by file and line, and *ret is
+ * unchanged.  Another negative errno: no memory, no processes; @problems may have some. */
+int settings_load(const char *path, Problems *problems, Settings **ret);
+
+Settings *settings_free(Settings *s);
+DEFINE_CLEANUP(Settings, settings_free)
+
+const EndpointSettings *settings_find_endpoint(const Settings *s, const char *name);
+const ServiceSettings *settings_find_service(const Settings *s, const char *name);
