@@ -2,9 +2,9 @@
 
 /* What endpoints.conf says, as one immutable value.
  *
- * settings_load() reads, checks and resolves everything, or reports every problem and gives nothing.
- * A Settings is never changed afterwards: a reload makes a second one and compares.  Everything in it
- * belongs to it.
+ * settings_load() reads, checks and resolves everything, or reports every problem and gives
+ * nothing. A Settings is never changed afterwards: a reload makes a second one and compares. 
+ * Everything in it belongs to it.
  */
 
 #include <errno.h>
@@ -55,10 +55,21 @@ typedef struct Place {
         unsigned line;    /* from 1; 0: not said, a default */
 } Place;
 
+/* A key that was said, and where. */
+typedef struct KeyPlace {
+        const char *key; /* of the table */
+        Place place;
+} KeyPlace;
+
+typedef struct ServiceSettings ServiceSettings;
+
 typedef struct EndpointSettings {
         char *name;
         Place place;
-        int type; /* SOCK_STREAM or SOCK_DGRAM */
+        KeyPlace *keys;
+        size_t n_keys;
+        const ServiceSettings *service; /* that uses it, or NULL */
+        int type;                       /* SOCK_STREAM or SOCK_DGRAM */
         ReuseAddress *addresses;
         size_t n_addresses;
         bool is_shared;
@@ -66,10 +77,13 @@ typedef struct EndpointSettings {
         bool is_exclusive;
 } EndpointSettings;
 
-typedef struct ServiceSettings {
+struct ServiceSettings {
         char *name;
         Place place;
-        const EndpointSettings **endpoints; /* in the order of the file */
+        KeyPlace *keys;
+        size_t n_keys;
+        char **endpoint_names;
+        const EndpointSettings **endpoints; /* in the order of endpoint_names */
         size_t n_endpoints;
         char **exec_start;
         ServiceType type;
@@ -80,6 +94,9 @@ typedef struct ServiceSettings {
         uint64_t timeout_start_usec; /* USEC_INFINITY: none */
         uint64_t timeout_stop_usec;
         int kill_signal;
+        int final_kill_signal;
+        char *user;    /* as written, or NULL */
+        char *group;   /* the same */
         bool has_user; /* then uid, gid and groups are set, from user and group */
         uid_t uid;
         gid_t gid;
@@ -91,14 +108,16 @@ typedef struct ServiceSettings {
         char *working_directory;
         Output standard_output;
         Output standard_error;
-} ServiceSettings;
+};
 
 typedef struct Settings {
         char **files;                 /* that were read */
-        EndpointSettings **endpoints; /* by name, sorted as in the file; n_endpoints of them */
+        EndpointSettings **endpoints; /* in the order of the files */
         size_t n_endpoints;
         ServiceSettings **services;
         size_t n_services;
+        EndpointSettings **endpoints_by_name; /* the same, for settings_find_endpoint() */
+        ServiceSettings **services_by_name;
 } Settings;
 
 /* Problems, gathered.  Each is one line "FILE:LINE: PATH: what is wrong, what was expected". */
@@ -114,12 +133,13 @@ void problems_done(Problems *p);
 
 /* Reads @path and all that it includes.
  *
- * Returns 0.  -EBADMSG: there are problems, @problems has them, sorted by file and line, and *ret is
- * unchanged.  Another negative errno: no memory, no processes; @problems may have some. */
+ * Returns 0.  -EBADMSG: there are problems, @problems has them, sorted by file and line, and *ret
+ * is unchanged.  Another negative errno: no memory, no processes; @problems may have some. */
 int settings_load(const char *path, Problems *problems, Settings **ret);
 
 Settings *settings_free(Settings *s);
 DEFINE_CLEANUP(Settings, settings_free)
 
+/* NULL if there is none of that name. */
 const EndpointSettings *settings_find_endpoint(const Settings *s, const char *name);
 const ServiceSettings *settings_find_service(const Settings *s, const char *name);

@@ -1,0 +1,394 @@
+#include "settings/load.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "settings/reader.h"
+#include "settings/user.h"
+#include "settings/value.h"
+
+#define NAME_LENGTH_MAX 64U
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+bool name_is_valid(const char *name) {
+        size_t n = 0;
+
+        if (!isalpha((unsigned char) name[0]))
+                return false;
+        while (isalnum((unsigned char) name[n]) || name[n] == '_' || name[n] == '-')
+                n++;
+
+        return !name[n] && n <= NAME_LENGTH_MAX;
+}
+
+const char *key_path(const char *group, const char *object, const char *key,
+                     char buffer[static KEY_PATH_SIZE]) {
+        (void) snprintf(buffer, KEY_PATH_SIZE, "%s.%s.%s", group, object, key);
+        return buffer;
+}
+
+Place key_place(const KeyPlace *keys, size_t n_keys, const char *key, Place otherwise) {
+        for (size_t i = 0; i < n_keys; i++)
+                if (strcmp(keys[i].key, key) == 0)
+                        return keys[i].place;
+
+        return otherwise;
+}
+
+static int add_key(KeyPlace **keys, size_t *n_keys, const char *key, Place place) {
+        KeyPlace *longer = reallocarray(*keys, *n_keys + 1, sizeof(KeyPlace));
+
+        if (!longer)
+                return -ENOMEM;
+
+        longer[*n_keys] = (KeyPlace){ key, place };
+        *keys = longer;
+        (*n_keys)++;
+        return 0;
+}
+
+/* ---- one object ------------------------------------------------------------------------------ */
+
+static void report_unknown(const Tree *node, const char *nearest, const char *otherwise,
+                           Report *report) {
+        if (nearest)
+                tree_problem(node, report, "unknown key, expected perhaps \"%s\"", nearest);
+        else
+                tree_problem(node, report, "unknown key, expected %s", otherwise);
+}
+
+static int set_defaults(SettingGroup group, void *object) {
+        const SettingTable *table = setting_table(group);
+
+        for (size_t i = 0; i < table->n_rows; i++) {
+                int r = value_set_default(&table->rows[i], object);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static void check_required(const Tree *node, SettingGroup group, Report *report) {
+        const SettingTable *table = setting_table(group);
+
+        for (size_t i = 0; i < table->n_rows; i++)
+                if (table->rows[i].is_required && !tree_child(node, table->rows[i].name))
+                        tree_problem(node, report, "%s is missing, expected %s",
+                                     table->rows[i].name, table->rows[i].name);
+}
+
+/* Reads every key of @node into @object. */
+static int read_keys(const Tree *node, SettingGroup group, void *object, KeyPlace **keys,
+                     size_t *n_keys, Report *report) {
+        for (size_t i = 0; i < node->n_children; i++) {
+                const Tree *child = node->children[i];
+                const SettingRow *row = setting_find(group, child->name);
+                int r;
+
+                if (!row) {
+                        report_unknown(child, setting_nearest(group, child->name),
+                                       "one of those in endpoints.conf(5)", report);
+                        continue;
+                }
+
+                r = value_read(row, child, object, report);
+                if (r >= 0)
+                        r = add_key(keys, n_keys, row->name, child->place);
+                if (r < 0)
+                        return r;
+        }
+
+        check_required(node, group, report);
+        return 0;
+}
+
+/* Whether @node can be an object at all. */
+static bool check_object(const Tree *node, Report *report) {
+        if (!name_is_valid(node->name))
+                tree_problem(node, report, "not a name, expected " NAME_EXPECTED);
+        else if (node->kind != TREE_GROUP)
+                tree_problem(node, report, "this is %s, expected a group { … }",
+                             tree_kind_text(node->kind));
+        else
+                return true;
+
+        return false;
+}
+
+static void free_object(SettingGroup group, void *object) {
+        const SettingTable *table = setting_table(group);
+
+        for (size_t i = 0; i < table->n_rows; i++)
+                value_done(&table->rows[i], object);
+}
+
+static EndpointSettings *endpoint_free(EndpointSettings *e) {
+        if (!e)
+                return NULL;
+
+        free_object(SETTING_GROUP_ENDPOINT, e);
+        free(e->addresses);
+        free(e->keys);
+        free(e->name);
+        free(e);
+        return NULL;
+}
+DEFINE_CLEANUP(EndpointSettings, endpoint_free)
+
+static ServiceSettings *service_free(ServiceSettings *s) {
+        if (!s)
+                return NULL;
+
+        free_object(SETTING_GROUP_SERVICE, s);
+        free(s->endpoints);
+        free(s->groups);
+        free(s->user_name);
+        free(s->home);
+        free(s->keys);
+        free(s->name);
+        free(s);
+        return NULL;
+}
+DEFINE_CLEANUP(ServiceSettings, service_free)
+
+/* ---- all objects ----------------------------------------------------------------------------- */
+
+static int load_endpoint(const Tree *node, EndpointSettings *e, Report *report) {
+        const Tree *stream = tree_child(node, "listen_stream");
+        const Tree *datagram = tree_child(node, "listen_datagram");
+        int r;
+
+        e->place = node->place;
+        e->type = SOCK_STREAM;
+        e->name = strdup(node->name);
+        if (!e->name)
+                return -ENOMEM;
+
+        r = set_defaults(SETTING_GROUP_ENDPOINT, e);
+        if (r < 0)
+                return r;
+        r = read_keys(node, SETTING_GROUP_ENDPOINT, e, &e->keys, &e->n_keys, report);
+        if (r < 0)
+                return r;
+
+        if (stream && datagram)
+                tree_problem(datagram, report,
+                             "listen_stream and listen_datagram in one endpoint, expected one "
+                             "of them; make a second endpoint for the other");
+        else if (!stream && !datagram)
+                tree_problem(node, report, "no address, expected listen_stream or listen_datagram");
+        return 0;
+}
+
+static int load_service(const Tree *node, ServiceSettings *s, Report *report) {
+        int r;
+
+        s->place = node->place;
+        s->name = strdup(node->name);
+        if (!s->name)
+                return -ENOMEM;
+
+        r = set_defaults(SETTING_GROUP_SERVICE, s);
+        if (r < 0)
+                return r;
+        r = read_keys(node, SETTING_GROUP_SERVICE, s, &s->keys, &s->n_keys, report);
+        if (r < 0)
+                return r;
+
+        return user_resolve(s, report);
+}
+
+int load_endpoints(const Tree *group, Settings *s, Report *report) {
+        s->endpoints = calloc(group->n_children + 1, sizeof(EndpointSettings *));
+        if (!s->endpoints)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < group->n_children; i++) {
+                _cleanup_(endpoint_freep) EndpointSettings *e = NULL;
+                int r;
+
+                if (!check_object(group->children[i], report))
+                        continue;
+                e = calloc(1, sizeof(EndpointSettings));
+                if (!e)
+                        return -ENOMEM;
+                r = load_endpoint(group->children[i], e, report);
+                if (r < 0)
+                        return r;
+                s->endpoints[s->n_endpoints++] = TAKE_PTR(e);
+        }
+
+        return 0;
+}
+
+int load_services(const Tree *group, Settings *s, Report *report) {
+        s->services = calloc(group->n_children + 1, sizeof(ServiceSettings *));
+        if (!s->services)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < group->n_children; i++) {
+                _cleanup_(service_freep) ServiceSettings *service = NULL;
+                int r;
+
+                if (!check_object(group->children[i], report))
+                        continue;
+                service = calloc(1, sizeof(ServiceSettings));
+                if (!service)
+                        return -ENOMEM;
+                r = load_service(group->children[i], service, report);
+                if (r < 0)
+                        return r;
+                s->services[s->n_services++] = TAKE_PTR(service);
+        }
+
+        return 0;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+Settings *settings_free(Settings *s) {
+        if (!s)
+                return NULL;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                endpoint_free(s->endpoints[i]);
+        for (size_t i = 0; i < s->n_services; i++)
+                service_free(s->services[i]);
+        free(s->endpoints);
+        free(s->services);
+        free(s->endpoints_by_name);
+        free(s->services_by_name);
+        strv_free(s->files);
+        free(s);
+        return NULL;
+}
+
+static int compare_endpoints(const void *p, const void *q) {
+        const EndpointSettings *const *a = p, *const *b = q;
+
+        return strcmp((*a)->name, (*b)->name);
+}
+
+static int compare_services(const void *p, const void *q) {
+        const ServiceSettings *const *a = p, *const *b = q;
+
+        return strcmp((*a)->name, (*b)->name);
+}
+
+int settings_index(Settings *s) {
+        s->endpoints_by_name = calloc(s->n_endpoints + 1, sizeof(EndpointSettings *));
+        s->services_by_name = calloc(s->n_services + 1, sizeof(ServiceSettings *));
+        if (!s->endpoints_by_name || !s->services_by_name)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                s->endpoints_by_name[i] = s->endpoints[i];
+        for (size_t i = 0; i < s->n_services; i++)
+                s->services_by_name[i] = s->services[i];
+
+        qsort(s->endpoints_by_name, s->n_endpoints, sizeof(EndpointSettings *), compare_endpoints);
+        qsort(s->services_by_name, s->n_services, sizeof(ServiceSettings *), compare_services);
+        return 0;
+}
+
+const EndpointSettings *settings_find_endpoint(const Settings *s, const char *name) {
+        const EndpointSettings key = { .name = (char *) name }, *wanted = &key;
+        EndpointSettings **found;
+
+        found = bsearch(&wanted, s->endpoints_by_name, s->n_endpoints, sizeof(EndpointSettings *),
+                        compare_endpoints);
+        return found ? *found : NULL;
+}
+
+const ServiceSettings *settings_find_service(const Settings *s, const char *name) {
+        const ServiceSettings key = { .name = (char *) name }, *wanted = &key;
+        ServiceSettings **found;
+
+        found = bsearch(&wanted, s->services_by_name, s->n_services, sizeof(ServiceSettings *),
+                        compare_services);
+        return found ? *found : NULL;
+}
+
+static int load_root(const Tree *root, Settings *s, Report *report) {
+        static const char *const names[] = { "endpoints", "services" };
+        const Tree *endpoints = tree_child(root, "endpoints"),
+                   *services = tree_child(root, "services");
+        int r;
+
+        for (size_t i = 0; i < root->n_children; i++) {
+                const Tree *child = root->children[i];
+
+                if (text_lookup(names, ELEMENTS_OF(names), child->name) < 0)
+                        report_unknown(child, text_nearest(names, ELEMENTS_OF(names), child->name),
+                                       "\"endpoints\" or \"services\"", report);
+                else if (child->kind != TREE_GROUP)
+                        tree_problem(child, report, "this is %s, expected a group { … }",
+                                     tree_kind_text(child->kind));
+        }
+
+        if (endpoints && endpoints->kind == TREE_GROUP) {
+                r = load_endpoints(endpoints, s, report);
+                if (r < 0)
+                        return r;
+        }
+        if (services && services->kind == TREE_GROUP) {
+                r = load_services(services, s, report);
+                if (r < 0)
+                        return r;
+        }
+
+        r = settings_index(s);
+        if (r < 0)
+                return r;
+
+        return cross_check(s, services && services->kind == TREE_GROUP ? services : NULL, report);
+}
+
+static int load(const char *path, Report *report, Settings *s) {
+        _cleanup_(tree_freep) Tree *root = NULL;
+        int r;
+
+        r = strv_push(&s->files, path);
+        if (r < 0)
+                return r;
+
+        r = reader_read(s->files[0], report, &root);
+        if (r < 0)
+                return r;
+
+        return load_root(root, s, report);
+}
+
+int settings_load(const char *path, Problems *problems, Settings **ret) {
+        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_(report_done) Report report = { 0 };
+        int r, finished;
+
+        assert(path);
+        assert(problems);
+        assert(ret);
+
+        s = calloc(1, sizeof(Settings));
+        if (!s)
+                return -ENOMEM;
+
+        r = load(path, &report, s);
+        finished = report_finish(&report, problems);
+        if (r < 0)
+                return r;
+        if (finished < 0)
+                return finished;
+        if (report.n_problems > 0)
+                return -EBADMSG;
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}

@@ -1,0 +1,34 @@
+#pragma once
+
+/* From trees to Settings; the parts that the files of this folder share. */
+
+#include "settings/report.h"
+#include "settings/settings-table.h"
+#include "settings/tree.h"
+
+#define KEY_PATH_SIZE 256
+
+/* "services.web.user". */
+const char *key_path(const char *group, const char *object, const char *key,
+                     char buffer[static KEY_PATH_SIZE]);
+
+/* Where @key was said, or @otherwise. */
+Place key_place(const KeyPlace *keys, size_t n_keys, const char *key, Place otherwise);
+
+/* Letters, digits, '_' and '-', a letter first, at most 64. */
+bool name_is_valid(const char *name);
+#define NAME_EXPECTED "a letter, then at most 63 letters, digits, '_' or '-'"
+
+/* Makes the objects of a group, "endpoints" or "services", from its tree.
+ *
+ * Returns 0, also with problems in @report; -ENOMEM. */
+int load_endpoints(const Tree *group, Settings *s, Report *report);
+int load_services(const Tree *group, Settings *s, Report *report);
+
+/* Sorts what was loaded by name, so that it can be found.  Returns 0 or -ENOMEM. */
+int settings_index(Settings *s);
+
+/* What the keys cannot know of each other: settings/cross-check.c.
+ *
+ * @services  the tree they came from, for the lines; may be NULL */
+int cross_check(Settings *s, const Tree *services, Report *report);

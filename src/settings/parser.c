@@ -1,0 +1,370 @@
+#include "settings/parser.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libconfig.h>
+
+#include "base/fd.h"
+#include "base/parse.h"
+
+/* The first byte of an answer; after ANSWER_TREE a tree follows, after ANSWER_ERROR an Error. */
+enum {
+        ANSWER_TREE = 'T',
+        ANSWER_ERROR = 'E',
+};
+
+typedef struct Error {
+        unsigned line;
+        bool is_mixed_array; /* else a syntax error: the scan lets no other pass */
+} Error;
+
+typedef struct Answer {
+        uint8_t *bytes;
+        size_t n_bytes;
+        size_t n_allocated;
+} Answer;
+
+static void answer_done(Answer *a) {
+        free(a->bytes);
+}
+
+/* ---- in the child ---------------------------------------------------------------------------- */
+
+static void write_node(FILE *to, const config_setting_t *from) {
+        TreeRecord record = { .line = from->line };
+        const char *string = NULL;
+
+        switch (from->type) {
+        case CONFIG_TYPE_GROUP:
+                record.kind = TREE_GROUP;
+                record.n_children = (uint32_t) config_setting_length(from);
+                break;
+        case CONFIG_TYPE_ARRAY:
+        case CONFIG_TYPE_LIST:
+                record.kind = TREE_LIST;
+                record.n_children = (uint32_t) config_setting_length(from);
+                break;
+        case CONFIG_TYPE_STRING:
+                string = config_setting_get_string(from) ?: "";
+                record.kind = TREE_STRING;
+                record.string_length = (uint32_t) strlen(string);
+                break;
+        case CONFIG_TYPE_INT:
+        case CONFIG_TYPE_INT64:
+                record.kind = TREE_INTEGER;
+                record.integer = config_setting_get_int64(from);
+                break;
+        case CONFIG_TYPE_BOOL:
+                record.kind = TREE_BOOLEAN;
+                record.integer = config_setting_get_bool(from);
+                break;
+        default:
+                record.kind = TREE_FLOAT;
+        }
+
+        if (from->name)
+                record.name_length = (uint16_t) strnlen(from->name, UINT16_MAX);
+
+        fwrite(&record, sizeof(record), 1, to);
+        if (record.name_length > 0)
+                fwrite(from->name, 1, record.name_length, to);
+        if (record.string_length > 0)
+                fwrite(string, 1, record.string_length, to);
+        for (unsigned i = 0; i < record.n_children; i++)
+                write_node(to, config_setting_get_elem(from, i));
+}
+
+/* Returns 0, or a negative errno when @to took not all. */
+static int parse_and_write(const char *text, FILE *to) {
+        config_t config;
+
+        config_init(&config);
+        if (config_read_string(&config, text)) {
+                putc(ANSWER_TREE, to);
+                write_node(to, config_root_setting(&config));
+        } else {
+                const char *why = config_error_text(&config);
+                Error error = {
+                        .line = (unsigned) config_error_line(&config),
+                        .is_mixed_array = why && strstr(why, "mismatched"),
+                };
+
+                putc(ANSWER_ERROR, to);
+                fwrite(&error, sizeof(error), 1, to);
+        }
+
+        config_destroy(&config);
+        return fflush(to) == 0 ? 0 : -EIO;
+}
+
+static void limit(int resource, rlim_t value) {
+        struct rlimit l = { value, value };
+
+        if (setrlimit(resource, &l) < 0)
+                _exit(EXIT_FAILURE);
+}
+
+/* On top of what we have inherited, which may be much. */
+static rlim_t memory_limit(void) {
+        unsigned long n_pages = 0;
+        _cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+        char text[64] = "";
+
+        if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+                return RLIM_INFINITY; /* no /proc; the other limits remain */
+
+        n_pages = strtoul(text, NULL, 10);
+        return n_pages * (rlim_t) sysconf(_SC_PAGESIZE) + PARSER_MEMORY_BYTES;
+}
+
+/* libconfig's lexer writes to standard error before it calls exit(). */
+static void leave_only(int fd) {
+        int null;
+
+        if (dup3(fd, STDERR_FILENO + 1, O_CLOEXEC) < 0 && fd != STDERR_FILENO + 1)
+                _exit(EXIT_FAILURE);
+        if (close_range(STDERR_FILENO + 2, ~0U, 0) < 0)
+                for (int i = STDERR_FILENO + 2; i < sysconf(_SC_OPEN_MAX); i++)
+                        (void) close(i); /* before Linux 5.9; none may keep a queue alive */
+
+        null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+                if (null < 0)
+                        (void) close(i);
+                else if (null != i)
+                        (void) dup2(null, i);
+}
+
+__attribute__((__noreturn__)) static void run_child(const char *text, int fd, pid_t parent) {
+        FILE *to;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(EXIT_FAILURE);
+
+        limit(RLIMIT_AS, memory_limit());
+        leave_only(fd);
+        limit(RLIMIT_CPU, (PARSER_TIMEOUT_USEC + USEC_PER_SEC - 1) / USEC_PER_SEC);
+        limit(RLIMIT_CORE, 0);
+        limit(RLIMIT_FSIZE, 0); /* a pipe is no file */
+
+        to = fdopen(STDERR_FILENO + 1, "w");
+        _exit(to && parse_and_write(text, to) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* ---- in the parent --------------------------------------------------------------------------- */
+
+static uint64_t now_usec(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* Returns 1 when something can be read, 0 when the time is over. */
+static int wait_readable(int fd, uint64_t until_usec) {
+        for (;;) {
+                uint64_t now = now_usec();
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                int r;
+
+                if (now >= until_usec)
+                        return 0;
+
+                r = poll(&p, 1, (int) ((until_usec - now) / USEC_PER_MSEC) + 1);
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+                if (r > 0)
+                        return 1;
+        }
+}
+
+static int make_room(Answer *a) {
+        size_t n = a->n_allocated > 0 ? a->n_allocated * 2 : 65536;
+        uint8_t *longer;
+
+        if (a->n_bytes < a->n_allocated)
+                return 0;
+        if (n > PARSER_ANSWER_BYTES)
+                return -EFBIG;
+
+        longer = realloc(a->bytes, n);
+        if (!longer)
+                return -ENOMEM;
+
+        a->bytes = longer;
+        a->n_allocated = n;
+        return 0;
+}
+
+/* Returns 0 at the end of the answer; -ETIME, -EFBIG. */
+static int read_answer(int fd, uint64_t until_usec, Answer *ret) {
+        for (;;) {
+                ssize_t n;
+                int r;
+
+                r = make_room(ret);
+                if (r < 0)
+                        return r;
+                r = wait_readable(fd, until_usec);
+                if (r <= 0)
+                        return r < 0 ? r : -ETIME;
+
+                n = read(fd, ret->bytes + ret->n_bytes, ret->n_allocated - ret->n_bytes);
+                if (n == 0)
+                        return 0;
+                if (n > 0)
+                        ret->n_bytes += (size_t) n;
+                else if (errno != EINTR && errno != EAGAIN)
+                        return -errno;
+        }
+}
+
+/* Ends the child in any case; it has nothing left to do once its pipe is closed. */
+static int reap(pid_t pid, bool kill_it, int *ret_status) {
+        if (kill_it)
+                (void) kill(pid, SIGKILL);
+        while (waitpid(pid, ret_status, 0) < 0)
+                if (errno != EINTR)
+                        return -errno;
+
+        return 0;
+}
+
+static int report_syntax(const Answer *a, const char *file, const Scan *scan, Report *report) {
+        char path[TREE_PATH_SIZE];
+        Error error;
+
+        if (a->n_bytes != 1 + sizeof(error))
+                return -EBADMSG;
+
+        memcpy(&error, a->bytes + 1, sizeof(error));
+        scan_path_at(scan, error.line, path, sizeof(path));
+        report_problem(report, (Place){ file, error.line }, path[0] ? path : NULL,
+                       error.is_mixed_array
+                                       ? "an array of values of different kinds, expected all "
+                                         "strings or all numbers"
+                                       : "syntax error in this line or the one before, expected "
+                                         "NAME = VALUE; (VALUE: \"text\", a number, true, false, "
+                                         "[ … ] or { … })");
+        return 0;
+}
+
+static int decode_answer(const Answer *a, const char *file, const Scan *scan, Report *report,
+                         Tree **ret) {
+        int r = -EBADMSG;
+
+        if (a->n_bytes > 0 && a->bytes[0] == ANSWER_TREE)
+                r = tree_decode(a->bytes + 1, a->n_bytes - 1, file, ret);
+        else if (a->n_bytes > 0 && a->bytes[0] == ANSWER_ERROR &&
+                 report_syntax(a, file, scan, report) == 0)
+                return -EBADMSG;
+
+        if (r == -EBADMSG)
+                report_problem(report, (Place){ file, 1 }, NULL,
+                               "the parser gave no sensible answer, expected a simpler file");
+        return r;
+}
+
+static int report_death(int status, const char *file, Report *report) {
+        Place place = { file, 1 };
+
+        if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+                report_problem(report, place, NULL,
+                               "parsing takes too long, expected less than 2 s");
+        else if (WIFSIGNALED(status))
+                report_problem(report, place, NULL,
+                               "the parser died of SIG%s, expected a simpler file",
+                               sigabbrev_np(WTERMSIG(status)) ?: "?");
+        else
+                report_problem(report, place, NULL,
+                               "the parser gave up with status %d, expected a simpler file",
+                               WEXITSTATUS(status));
+        return -EBADMSG;
+}
+
+static int finish(pid_t pid, int read_result, const Answer *a, const char *file, const Scan *scan,
+                  Report *report, Tree **ret) {
+        int status, r;
+
+        r = reap(pid, read_result < 0, &status);
+        if (r < 0)
+                return r;
+
+        switch (read_result) {
+        case 0:
+                if (status != 0)
+                        return report_death(status, file, report);
+                return decode_answer(a, file, scan, report, ret);
+        case -ETIME:
+                report_problem(report, (Place){ file, 1 }, NULL,
+                               "parsing takes too long, expected less than 2 s");
+                return -EBADMSG;
+        case -EFBIG:
+                report_problem(report, (Place){ file, 1 }, NULL,
+                               "too many settings, expected a smaller file");
+                return -EBADMSG;
+        }
+
+        return read_result;
+}
+
+int parser_run(const char *text, const char *file, const Scan *scan, Report *report, Tree **ret) {
+        uint64_t until_usec = now_usec() + PARSER_TIMEOUT_USEC;
+        _cleanup_close_ int read_end = -EBADF, write_end = -EBADF;
+        _cleanup_(answer_done) Answer answer = { 0 };
+        _cleanup_free_ char *split = NULL;
+        pid_t parent = getpid(), pid;
+        int ends[2], r;
+
+        r = scan_split(scan, &split);
+        if (r < 0)
+                return r;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return -errno;
+        read_end = ends[0];
+        write_end = ends[1];
+
+        pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                run_child(split, write_end, parent);
+
+        write_end = fd_close(write_end);
+        r = read_answer(read_end, until_usec, &answer);
+        return finish(pid, r, &answer, file, scan, report, ret);
+}
+
+int parser_run_here(const char *text, const char *file, const Scan *scan, Report *report,
+                    Tree **ret) {
+        _cleanup_(answer_done) Answer answer = { 0 };
+        _cleanup_free_ char *split = NULL;
+        FILE *to;
+        int r;
+
+        r = scan_split(scan, &split);
+        if (r < 0)
+                return r;
+
+        to = open_memstream((char **) &answer.bytes, &answer.n_bytes);
+        if (!to)
+                return -errno;
+        r = parse_and_write(split, to);
+        if (fclose(to) == EOF && r == 0)
+                r = -ENOMEM;
+        if (r < 0)
+                return r;
+
+        return decode_answer(&answer, file, scan, report, ret);
+}

@@ -1,0 +1,175 @@
+#include "settings/user.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "settings/load.h"
+
+#define DATABASE_TEXT_MAX (1UL << 20)
+
+/* What getpwnam_r() and its like say when there is no such entry: see getpwnam(3). */
+static bool means_not_found(int error) {
+        return error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
+}
+
+/* Returns 1; 0: not found; a negative errno. @ret points into *ret_text. */
+static int find_user(const char *name, uint64_t uid, struct passwd *ret, char **ret_text) {
+        for (size_t size = 1024; size <= DATABASE_TEXT_MAX; size *= 2) {
+                _cleanup_free_ char *text = malloc(size);
+                struct passwd *found = NULL;
+                int r;
+
+                if (!text)
+                        return -ENOMEM;
+
+                r = name ? getpwnam_r(name, ret, text, size, &found)
+                         : getpwuid_r((uid_t) uid, ret, text, size, &found);
+                if (found) {
+                        *ret_text = TAKE_PTR(text);
+                        return 1;
+                }
+                if (r != ERANGE && r != EINTR)
+                        return means_not_found(r) ? 0 : -r;
+        }
+
+        return -E2BIG;
+}
+
+static int find_group(const char *name, gid_t *ret) {
+        for (size_t size = 1024; size <= DATABASE_TEXT_MAX; size *= 2) {
+                _cleanup_free_ char *text = malloc(size);
+                struct group entry, *found = NULL;
+                int r;
+
+                if (!text)
+                        return -ENOMEM;
+
+                r = getgrnam_r(name, &entry, text, size, &found);
+                if (found) {
+                        *ret = entry.gr_gid;
+                        return 1;
+                }
+                if (r != ERANGE && r != EINTR)
+                        return means_not_found(r) ? 0 : -r;
+        }
+
+        return -E2BIG;
+}
+
+static int refuse(const ServiceSettings *service, const char *key, const char *word, int error,
+                  Report *report) {
+        char path[KEY_PATH_SIZE], quoted[REPORT_QUOTE_SIZE];
+        Place place = key_place(service->keys, service->n_keys, key, service->place);
+
+        if (error == -ENOMEM)
+                return error;
+
+        key_path("services", service->name, key, path);
+        report_quote(word, quoted);
+        if (error < 0)
+                report_problem(report, place, path,
+                               "%s cannot be looked up: %s, expected a %s of "
+                               "this system",
+                               quoted, strerror(-error), key);
+        else
+                report_problem(report, place, path,
+                               "there is no %s %s, expected one of this system", key, quoted);
+        return 0;
+}
+
+/* Numbers up to the last but one: -1 means "leave it" to the kernel. */
+static bool is_number(const char *text, uint64_t *ret) {
+        return parse_unsigned(text, UINT32_MAX - 1, ret) == 0;
+}
+
+/* Returns 1, 0 after a report, or -ENOMEM. */
+static int resolve_user(ServiceSettings *s, Report *report) {
+        _cleanup_free_ char *text = NULL;
+        struct passwd entry;
+        uint64_t uid = 0;
+        bool is_numeric = is_number(s->user, &uid);
+        int r;
+
+        r = find_user(is_numeric ? NULL : s->user, uid, &entry, &text);
+        if (r == 0 && is_numeric && s->group) {
+                s->uid = (uid_t) uid; /* a number that no name belongs to will do */
+                return 1;
+        }
+        if (r <= 0)
+                return refuse(s, "user", s->user, r, report);
+
+        s->uid = entry.pw_uid;
+        s->gid = entry.pw_gid;
+        s->user_name = strdup(entry.pw_name);
+        s->home = strdup(entry.pw_dir);
+        return s->user_name && s->home ? 1 : -ENOMEM;
+}
+
+static int resolve_group(ServiceSettings *s, Report *report) {
+        uint64_t gid;
+        int r;
+
+        if (is_number(s->group, &gid)) {
+                s->gid = (gid_t) gid;
+                return 1;
+        }
+
+        r = find_group(s->group, &s->gid);
+        return r > 0 ? r : refuse(s, "group", s->group, r, report);
+}
+
+/* All groups of the user; without a user only the group. */
+static int resolve_groups(ServiceSettings *s) {
+        int n = 64;
+
+        if (!s->user_name)
+                n = 1;
+
+        for (;;) {
+                gid_t *groups = reallocarray(s->groups, (size_t) n, sizeof(gid_t));
+                int allocated = n;
+
+                if (!groups)
+                        return -ENOMEM;
+                s->groups = groups;
+
+                if (!s->user_name)
+                        groups[0] = s->gid;
+                else if (getgrouplist(s->user_name, s->gid, groups, &n) < 0 && n > allocated)
+                        continue;
+
+                s->n_groups = (size_t) n;
+                return 0;
+        }
+}
+
+int user_resolve(ServiceSettings *service, Report *report) {
+        int r;
+
+        if (!service->user && !service->group)
+                return 0;
+
+        service->uid = geteuid();
+        service->gid = getegid();
+        if (service->user) {
+                r = resolve_user(service, report);
+                if (r <= 0)
+                        return r;
+        }
+        if (service->group) {
+                r = resolve_group(service, report);
+                if (r <= 0)
+                        return r;
+        }
+
+        r = resolve_groups(service);
+        if (r < 0)
+                return r;
+
+        service->has_user = true;
+        return 0;
+}
