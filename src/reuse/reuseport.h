@@ -30,6 +30,10 @@
 extern "C" {
 #endif
 
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
+
 /* ---- errors ------------------------------------------------------------------------------------ */
 
 enum {
@@ -343,6 +347,10 @@ void reuse_group_mark(unsigned bank, bool *ret_multicast_loop, bool *ret_multica
 /* What is attached, one instruction per line, for people; returns how many instructions.  The kernel
  * does not give the program back, so this is our copy. */
 size_t reuse_group_print_rule(const ReuseGroup *g, char *buffer, size_t size_bytes);
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
