@@ -38,8 +38,8 @@ int fd_set_nonblock(int fd, bool nonblock) {
                 return -errno;
 
         wanted = nonblock ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
-        if (wanted != flags && fcntl(fd, F_SETFL, wanted) < 0)
-                return -errno;
+        if (wanted == flags)
+                return 0;
 
-        return 0;
+        return fcntl(fd, F_SETFL, wanted) < 0 ? -errno : 1;
 }

@@ -24,5 +24,5 @@ static inline void fd_closep(int *fd) {
  * Returns the descriptor to use from now on, or a negative errno. */
 int fd_move_above_stdio(int fd);
 
-/* Returns 0 or a negative errno. */
+/* Returns 1 if that was a change, 0 if not, or a negative errno.  All who share the open file see it. */
 int fd_set_nonblock(int fd, bool nonblock);

@@ -37,7 +37,7 @@ typedef enum Restart {
 typedef enum OutputKind {
         OUTPUT_INHERIT,
         OUTPUT_NULL,
-        OUTPUT_FILE, /* truncated when opened */
+        OUTPUT_FILE, /* written from its beginning, not cut: as in systemd */
         OUTPUT_APPEND,
         OUTPUT_JOURNAL,
         OUTPUT_KIND_MAX,

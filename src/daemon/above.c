@@ -1,0 +1,115 @@
+#include "daemon/above.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/timer.h"
+
+#define MESSAGE_SIZE_BYTES 1024
+
+struct Above {
+        sd_event *event; /* borrowed */
+        int fd;
+        struct sockaddr_un address;
+        socklen_t length;
+        uint64_t watchdog_usec;
+        sd_event_source *watchdog;
+};
+
+/* "/path" or "@abstract". */
+static int read_address(const char *text, Above *a) {
+        size_t length = strlen(text);
+
+        if ((text[0] != '/' && text[0] != '@') || length < 2 ||
+            length >= sizeof(a->address.sun_path))
+                return -EINVAL;
+
+        a->address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        memcpy(a->address.sun_path, text, length);
+        if (text[0] == '@')
+                a->address.sun_path[0] = '\0';
+        a->length = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length +
+                                 (text[0] == '/' ? 1 : 0));
+        return 0;
+}
+
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
+        Above *a = userdata;
+
+        above_tell(a, "WATCHDOG=1");
+        (void) timer_arm(a->event, &a->watchdog, a->watchdog_usec / 2, on_watchdog, a);
+        return 0;
+}
+
+int above_new(sd_event *event, Above **ret) {
+        _cleanup_(above_freep) Above *a = NULL;
+        const char *path = getenv("NOTIFY_SOCKET");
+        int r;
+
+        a = calloc(1, sizeof(*a));
+        if (!a)
+                return -ENOMEM;
+
+        a->event = event;
+        a->fd = -EBADF;
+
+        if (path && read_address(path, a) < 0)
+                log_warning("NOTIFY_SOCKET=%s: we speak to a path or an abstract name only, so "
+                            "whoever started us hears nothing",
+                            path);
+        else if (path) {
+                a->fd = fd_move_above_stdio(
+                                socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+                if (a->fd < 0)
+                        return a->fd;
+        }
+        (void) unsetenv("NOTIFY_SOCKET");
+
+        if (sd_watchdog_enabled(/* unset_environment= */ true, &a->watchdog_usec) > 0) {
+                r = timer_arm(event, &a->watchdog, a->watchdog_usec / 2, on_watchdog, a);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+Above *above_free(Above *a) {
+        if (!a)
+                return NULL;
+
+        a->watchdog = timer_disarm(a->watchdog);
+        a->fd = fd_close(a->fd);
+        free(a);
+        return NULL;
+}
+
+void above_tell(Above *a, const char *format, ...) {
+        char message[MESSAGE_SIZE_BYTES];
+        va_list arguments;
+        int length;
+
+        if (!a || a->fd < 0)
+                return;
+
+        va_start(arguments, format);
+        length = vsnprintf(message, sizeof(message), format, arguments);
+        va_end(arguments);
+        if (length < 0 || (size_t) length >= sizeof(message))
+                return;
+
+        if (sendto(a->fd, message, (size_t) length, MSG_DONTWAIT | MSG_NOSIGNAL,
+                   (struct sockaddr *) &a->address, a->length) < 0)
+                log_debug("The manager above us did not take \"%s\": %m", message);
+}

@@ -1,0 +1,21 @@
+#pragma once
+
+/* Whoever stands above us: the manager that started us and listens on $NOTIFY_SOCKET.
+ *
+ * The same words as sd_notify(3), but never blocking: a manager that does not read loses messages
+ * instead of stopping the daemon.  Without $NOTIFY_SOCKET everything here does nothing. */
+
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+typedef struct Above Above;
+
+/* Reads $NOTIFY_SOCKET and $WATCHDOG_USEC and removes them from the environment; with a watchdog, keeps
+ * it quiet from @event's loop.  Returns 0 or a negative errno. */
+int above_new(sd_event *event, Above **ret);
+Above *above_free(Above *a);
+DEFINE_CLEANUP(Above, above_free)
+
+/* Sends newline-separated assignments.  Dropped when the other side is slow. */
+void above_tell(Above *a, const char *format, ...) _printf_(2, 3);

@@ -1,0 +1,92 @@
+#pragma once
+
+/* A named listening address, or several, open for as long as the settings name it.
+ *
+ * An endpoint owns one ReuseGroup per address.  It belongs to at most one service, which decides the
+ * rule; without one it is bound and refuses.  Nothing here knows of workers: slots are handed out by
+ * place. */
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "reuse/reuseport.h"
+#include "settings/settings.h"
+
+typedef struct Endpoint Endpoint;
+typedef struct Manager Manager;
+typedef struct Service Service;
+
+/* Who empties the queue of a socket that listens.  Never nobody: a visitor there would wait for ever. */
+typedef enum EndpointReader {
+        ENDPOINT_READER_WORKER, /* a worker that lives, or comes */
+        ENDPOINT_READER_WAKE,   /* we: a visitor wakes the service, whose worker then serves him */
+        ENDPOINT_READER_RESET,  /* we: whoever comes there is too late, and is told so at once */
+        ENDPOINT_READER_MAX,
+        ENDPOINT_READER_INVALID = -EINVAL,
+} EndpointReader;
+
+/* One socket in our loop. */
+typedef struct EndpointSocket {
+        Endpoint *endpoint;
+        unsigned group, bank, slot;
+        EndpointReader reader;
+        sd_event_source *source;
+} EndpointSocket;
+
+struct Endpoint {
+        Manager *manager;                 /* borrowed */
+        Service *service;                 /* borrowed; NULL: belongs to none */
+        const EndpointSettings *settings; /* borrowed from the manager's Settings */
+        ReuseGroup **groups;              /* one for each address, in the order of the settings */
+        size_t n_groups;
+        EndpointSocket *sockets; /* while it listens: all of them, by group, bank, slot */
+        size_t n_sockets;
+        uint64_t n_reset; /* visitors who came too late, and datagrams */
+};
+
+/* Opens the sockets: bound, and refusing until endpoint_listen().
+ *
+ * @n_slots  in each bank; with `shared` there is one
+ *
+ * What fails is logged, with who holds the address.  Returns 0 or a negative errno. */
+int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_slots,
+                 Endpoint **ret);
+
+/* Closes our copies of all sockets. */
+Endpoint *endpoint_free(Endpoint *e);
+DEFINE_CLEANUP(Endpoint, endpoint_free)
+
+/* Closes them and keeps the object: what workers hold stays open. */
+void endpoint_close(Endpoint *e);
+
+/* Slots that the sockets of a bank have for @n_workers workers. */
+unsigned endpoint_n_slots(const EndpointSettings *settings, unsigned n_workers);
+
+/* Lets visitors in by @rule, which counts slots by worker: a shared socket is live if any is. */
+int endpoint_listen(Endpoint *e, const ReuseRule *rule);
+
+/* Says who reads that socket from now on. */
+void endpoint_socket_set_reader(EndpointSocket *s, EndpointReader reader);
+
+/* From now on nobody gets in; the port stays ours. */
+int endpoint_refuse(Endpoint *e);
+
+/* Puts @rule in force on every address, or on none: what was in force is put back. */
+int endpoint_set_rule(Endpoint *e, const ReuseRule *rule);
+
+/* The descriptors of one worker, one for each address, appended to @fds.  Borrowed. */
+void endpoint_put_fds(const Endpoint *e, unsigned bank, unsigned slot, int *fds, size_t *n_fds);
+
+/* Sets the sockets of a place back to blocking, as a program expects them that was given none before.
+ * O_NONBLOCK is shared by all who hold a socket, so this is for places without a worker. */
+int endpoint_make_blocking(const Endpoint *e, unsigned bank, unsigned slot);
+
+/* How many wait in the queues of that place, over all addresses; datagrams count as one. */
+unsigned endpoint_queue(const Endpoint *e, unsigned bank, unsigned slot);
+
+/* Its addresses with the ports that were picked, separated by spaces: NULL when there is no memory. */
+char *endpoint_addresses(const Endpoint *e);

@@ -1,0 +1,272 @@
+#include "daemon/generation.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/endpoint.h"
+#include "daemon/manager.h"
+#include "daemon/service.h"
+#include "daemon/timer.h"
+
+static const char *const colors[REUSE_BANKS_MAX] = { "blue", "green", "amber", "violet" };
+
+const char *bank_color(unsigned bank) {
+        assert(bank < REUSE_BANKS_MAX);
+        return colors[bank];
+}
+
+const char *generation_color(const Generation *g) {
+        return bank_color(g->bank);
+}
+
+int generation_new(Service *s, const ServiceSettings *settings, unsigned number, unsigned bank,
+                   Generation **ret) {
+        _cleanup_(generation_freep) Generation *g = NULL;
+
+        g = calloc(1, sizeof(*g));
+        if (!g)
+                return -ENOMEM;
+
+        g->service = s;
+        g->settings = settings;
+        g->number = number;
+        g->bank = bank;
+        g->slots = calloc(settings->n_workers, sizeof(GenerationSlot));
+        if (!g->slots)
+                return -ENOMEM;
+
+        g->n_slots = settings->n_workers;
+        for (unsigned i = 0; i < g->n_slots; i++) {
+                g->slots[i].generation = g;
+                g->slots[i].number = i;
+        }
+
+        *ret = TAKE_PTR(g);
+        return 0;
+}
+
+Generation *generation_free(Generation *g) {
+        if (!g)
+                return NULL;
+
+        for (unsigned i = 0; i < g->n_slots; i++) {
+                g->slots[i].restart = timer_disarm(g->slots[i].restart);
+                g->slots[i].worker = worker_free(g->slots[i].worker);
+        }
+        free(g->slots);
+        free(g);
+        return NULL;
+}
+
+unsigned generation_n_workers(const Generation *g) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < g->n_slots; i++)
+                n += g->slots[i].worker ? 1 : 0;
+
+        return n;
+}
+
+static bool slot_is_ready(const GenerationSlot *slot) {
+        return slot->worker && slot->worker->state == WORKER_READY;
+}
+
+unsigned generation_n_ready(const Generation *g) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < g->n_slots; i++)
+                n += slot_is_ready(&g->slots[i]) ? 1 : 0;
+
+        return n;
+}
+
+bool generation_has_all_been_ready(const Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (!g->slots[i].has_been_ready)
+                        return false;
+
+        return true;
+}
+
+void generation_put_live(const Generation *g, ReuseRule *rule) {
+        bool any = generation_n_ready(g) > 0;
+
+        for (unsigned i = 0; i < g->n_slots; i++)
+                reuse_rule_set_live(rule, g->bank, i, !any || slot_is_ready(&g->slots[i]));
+}
+
+bool generation_has_reader(const Generation *g, unsigned slot) {
+        return slot < g->n_slots && (g->slots[slot].worker || g->slots[slot].restart);
+}
+
+static bool has_future(const Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (generation_has_reader(g, i))
+                        return true;
+
+        return false;
+}
+
+/* A visitor who waits is served by the next, at once: his wait must not be the back-off.  One that
+ * never was ready is not hurried by that, or it would spin. */
+static uint64_t restart_delay_usec(const GenerationSlot *slot, const Worker *gone) {
+        const ServiceSettings *s = slot->generation->settings;
+        const Service *service = slot->generation->service;
+        uint64_t delay_usec = s->restart_delay_usec;
+
+        if (gone && gone->has_been_ready) {
+                for (size_t i = 0; i < service->n_endpoints; i++)
+                        if (endpoint_queue(service->endpoints[i], slot->generation->bank,
+                                           slot->number) > 0)
+                                return 0;
+                return delay_usec;
+        }
+
+        for (unsigned i = 1; i < slot->n_failures && delay_usec < s->restart_max_delay_usec; i++)
+                delay_usec *= 2;
+
+        return delay_usec < s->restart_max_delay_usec ? delay_usec : s->restart_max_delay_usec;
+}
+
+static int on_restart(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void schedule_restart(GenerationSlot *slot, const Worker *gone) {
+        Generation *g = slot->generation;
+        LogFields fields = { .service = g->settings->name, .generation = g->number };
+        char duration[DURATION_TEXT_SIZE];
+        uint64_t delay_usec;
+        int r;
+
+        slot->n_failures = gone && gone->has_been_ready ? 0 : slot->n_failures + 1;
+        delay_usec = restart_delay_usec(slot, gone);
+
+        r = timer_arm(g->service->manager->event, &slot->restart, delay_usec, on_restart, slot);
+        if (r < 0)
+                log_fields(LOG_ERR, &fields, "%s/%u worker %u cannot be replaced: %s",
+                           g->settings->name, g->number, slot->number, reuse_strerror(r));
+        else
+                log_fields(LOG_INFO, &fields, "%s/%u worker %u will be replaced in %s",
+                           g->settings->name, g->number, slot->number,
+                           format_duration(delay_usec, duration, sizeof(duration)));
+}
+
+/* Sockets of a place that nobody reads are blocking again, whatever the last reader made of them. */
+static int prepare_sockets(const GenerationSlot *slot) {
+        const Generation *g = slot->generation;
+
+        for (size_t i = 0; i < g->service->n_endpoints; i++) {
+                const Endpoint *e = g->service->endpoints[i];
+                int r;
+
+                if (e->settings->is_shared && generation_n_workers(g) > 0)
+                        continue;
+                r = endpoint_make_blocking(e, g->bank, slot->number);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static void start_slot(GenerationSlot *slot) {
+        Generation *g = slot->generation;
+        int r;
+
+        r = prepare_sockets(slot);
+        if (r >= 0)
+                r = worker_start(g, slot->number, &slot->worker);
+        if (r < 0) {
+                schedule_restart(slot, NULL);
+                return;
+        }
+
+        if (slot->worker->state == WORKER_READY)
+                slot->has_been_ready = true;
+}
+
+static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
+        GenerationSlot *slot = userdata;
+        Generation *g = slot->generation;
+
+        slot->restart = timer_disarm(slot->restart);
+        g->n_restarts++;
+        start_slot(slot);
+        service_on_generation_changed(g->service, g);
+        return 0;
+}
+
+void generation_start(Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                start_slot(&g->slots[i]);
+        service_on_generation_changed(g->service, g);
+}
+
+void generation_stop(Generation *g) {
+        if (g->is_stopping)
+                return;
+
+        g->is_stopping = true;
+        for (unsigned i = 0; i < g->n_slots; i++) {
+                g->slots[i].restart = timer_disarm(g->slots[i].restart);
+                if (g->slots[i].worker)
+                        worker_stop(g->slots[i].worker);
+        }
+
+        if (generation_n_workers(g) == 0)
+                service_on_generation_gone(g->service, g);
+}
+
+void generation_kill(Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (g->slots[i].worker)
+                        worker_kill(g->slots[i].worker);
+}
+
+void generation_on_worker_ready(Generation *g, Worker *w) {
+        GenerationSlot *slot = &g->slots[w->slot];
+
+        slot->has_been_ready = true;
+        slot->n_failures = 0;
+        service_on_generation_changed(g->service, g);
+}
+
+static bool is_wanted_again(const Generation *g, const Worker *w) {
+        switch (g->settings->restart) {
+        case RESTART_ALWAYS:
+                return true;
+        case RESTART_ON_FAILURE:
+                return !worker_ended_well(w);
+        case RESTART_NO:
+                return false;
+        case RESTART_MAX:
+        case RESTART_INVALID:
+                break;
+        }
+
+        assert(false);
+        return false;
+}
+
+void generation_on_worker_gone(Generation *g, Worker *w) {
+        GenerationSlot *slot = &g->slots[w->slot];
+
+        assert(slot->worker == w);
+        g->n_cut += w->was_cut ? 1 : 0;
+
+        if (!g->is_stopping) {
+                if (is_wanted_again(g, w))
+                        schedule_restart(slot, w);
+                else if (!worker_ended_well(w))
+                        g->has_failed = true;
+        }
+
+        slot->worker = worker_free(w);
+
+        if (has_future(g))
+                service_on_generation_changed(g->service, g);
+        else
+                service_on_generation_gone(g->service, g);
+}

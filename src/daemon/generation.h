@@ -1,0 +1,76 @@
+#pragma once
+
+/* The workers started from one build, living in one bank; numbered from 1.
+ *
+ * A generation keeps its slots filled until it is asked to stop: a worker that ends is replaced as the
+ * settings say.  It tells its service when a slot becomes live or dead, and when its last worker is
+ * gone; which share of the visitors it gets is the service's business. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "daemon/worker.h"
+#include "reuse/reuseport.h"
+#include "settings/settings.h"
+
+typedef struct Service Service;
+
+/* A place in the bank and who is, or will be, there. */
+typedef struct GenerationSlot {
+        Generation *generation;
+        unsigned number;
+        Worker *worker;           /* NULL: none now */
+        sd_event_source *restart; /* armed: one comes */
+        unsigned n_failures;      /* in a row, before ready: for the back-off */
+        bool has_been_ready;
+} GenerationSlot;
+
+struct Generation {
+        Service *service;                /* borrowed */
+        const ServiceSettings *settings; /* frozen */
+        unsigned number;
+        unsigned bank;
+        GenerationSlot *slots;
+        unsigned n_slots;
+        unsigned n_restarts;
+        unsigned n_cut; /* workers that needed the final signal */
+        bool is_stopping;
+        bool has_failed; /* a worker ended badly and is not replaced */
+};
+
+/* Makes one without workers.  Returns 0 or -ENOMEM. */
+int generation_new(Service *s, const ServiceSettings *settings, unsigned number, unsigned bank,
+                   Generation **ret);
+Generation *generation_free(Generation *g);
+DEFINE_CLEANUP(Generation, generation_free)
+
+/* Starts a worker in every slot.  One that cannot be started is tried again like one that died. */
+void generation_start(Generation *g);
+
+/* Asks every worker to stop; none is replaced from now on.
+ *
+ * service_on_generation_gone() follows, or has been called when this returns if there was none. */
+void generation_stop(Generation *g);
+
+/* The final signal for all that are left. */
+void generation_kill(Generation *g);
+
+unsigned generation_n_workers(const Generation *g);
+unsigned generation_n_ready(const Generation *g);
+bool generation_has_all_been_ready(const Generation *g);
+
+/* Writes which slots are live into @rule: those whose worker is ready; if there is none, all, so that
+ * visitors wait for the first that will be. */
+void generation_put_live(const Generation *g, ReuseRule *rule);
+
+/* Whether a worker is, or will be, in that slot. */
+bool generation_has_reader(const Generation *g, unsigned slot);
+
+/* "blue", "green", "amber", "violet". */
+const char *generation_color(const Generation *g);
+const char *bank_color(unsigned bank);
+
+/* From Worker. */
+void generation_on_worker_ready(Generation *g, Worker *w);
+void generation_on_worker_gone(Generation *g, Worker *w);

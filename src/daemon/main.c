@@ -1,0 +1,133 @@
+/* reuseportd: reads the command line and the settings, and hands over to the manager. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "config.h"
+#include "daemon/manager.h"
+#include "reuse/reuseport.h"
+#include "settings/settings.h"
+
+#define EXIT_USAGE      2
+#define EXIT_BAD_CONFIG 78
+
+typedef struct Options {
+        const char *config_file;
+        bool only_check;
+} Options;
+
+static void print_help(void) {
+        printf("Usage: reuseportd [OPTION…]\n\n"
+               "Opens the sockets of the endpoints in its configuration and hands them to services.\n\n"
+               "  -c, --config FILE  configuration (default: " CONFIG_FILE ")\n"
+               "  -t, --check        read and check everything, print every problem, start nothing\n"
+               "  -h, --help         this text\n"
+               "  -V, --version      version, and what the kernel offers\n\n"
+               "See reuseportd(8).\n");
+}
+
+static void print_version(void) {
+        struct utsname kernel;
+
+        printf("reuseportd " PROJECT_VERSION "\n");
+        if (uname(&kernel) >= 0)
+                printf("kernel %s: SO_REUSEPORT %s\n", kernel.release,
+                       reuse_available() ? "yes" : "no");
+}
+
+/* Returns 0 to go on, 1 when all is done, or -EINVAL. */
+static int read_command_line(int argc, char *argv[], Options *ret) {
+        static const struct option options[] = {
+                { "config", required_argument, NULL, 'c' },
+                { "check", no_argument, NULL, 't' },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, 'V' },
+                { 0 },
+        };
+        int c;
+
+        *ret = (Options){ .config_file = CONFIG_FILE };
+
+        while ((c = getopt_long(argc, argv, "c:thV", options, NULL)) >= 0)
+                switch (c) {
+                case 'c':
+                        ret->config_file = optarg;
+                        break;
+                case 't':
+                        ret->only_check = true;
+                        break;
+                case 'h':
+                        print_help();
+                        return 1;
+                case 'V':
+                        print_version();
+                        return 1;
+                default:
+                        fprintf(stderr, "Try 'reuseportd --help'.\n");
+                        return -EINVAL;
+                }
+
+        if (optind < argc) {
+                fprintf(stderr,
+                        "reuseportd: unexpected argument '%s'; the configuration is given by -c FILE\n",
+                        argv[optind]);
+                return -EINVAL;
+        }
+
+        return 0;
+}
+
+/* Plain lines, so that editors and scripts can read FILE:LINE. */
+static void print_problems(const Problems *p) {
+        STRV_FOREACH(line, p->warnings)
+                fprintf(stderr, "%s\n", *line);
+        STRV_FOREACH(line, p->lines)
+                fprintf(stderr, "%s\n", *line);
+        if (p->n_left_out > 0)
+                fprintf(stderr, "and %zu more problems\n", p->n_left_out);
+}
+
+int main(int argc, char *argv[]) {
+        _cleanup_(manager_freep) Manager *manager = NULL;
+        _cleanup_(settings_freep) Settings *settings = NULL;
+        _cleanup_(problems_done) Problems problems = { 0 };
+        Options options;
+        int r;
+
+        r = read_command_line(argc, argv, &options);
+        if (r != 0)
+                return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+
+        r = settings_load(options.config_file, &problems, &settings);
+        print_problems(&problems);
+        if (r == -EBADMSG)
+                return EXIT_BAD_CONFIG;
+        if (r < 0) {
+                fprintf(stderr, "reuseportd: cannot read %s: %s\n", options.config_file,
+                        strerror(-r));
+                return EXIT_FAILURE;
+        }
+        if (options.only_check) {
+                printf("%s: good, %zu endpoints, %zu services\n", options.config_file,
+                       settings->n_endpoints, settings->n_services);
+                return EXIT_SUCCESS;
+        }
+
+        (void) log_open(LOG_TARGET_AUTO, NULL);
+        r = manager_new(settings, &manager);
+        if (r < 0)
+                return EXIT_FAILURE;
+        (void) TAKE_PTR(settings); /* the manager's now */
+
+        r = manager_start(manager);
+        if (r < 0)
+                return EXIT_FAILURE;
+
+        return manager_run(manager);
+}

@@ -1,0 +1,359 @@
+#include "daemon/manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+
+#define SOCKET_OWNER "reuseportd-sockets"
+
+Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
+        for (size_t i = 0; i < m->n_endpoints; i++)
+                if (strcmp(m->endpoints[i]->settings->name, name) == 0)
+                        return m->endpoints[i];
+
+        return NULL;
+}
+
+char *manager_notify_path(Manager *m) {
+        char *path;
+
+        return asprintf(&path, "%s/notify/%" PRIu64, m->runtime_directory, m->n_notify_sockets++) <
+                                               0
+                               ? NULL
+                               : path;
+}
+
+/* ---- the runtime directory ---- */
+
+static char *choose_runtime_directory(void) {
+        const char *given = getenv("RUNTIME_DIRECTORY"), *user = getenv("XDG_RUNTIME_DIR");
+        char *path;
+
+        if (given && *given) /* systemd.exec(5): several are separated by colons */
+                return strndup(given, strcspn(given, ":"));
+        if (geteuid() == 0)
+                return strdup("/run/reuseportd");
+        if (user && *user)
+                return asprintf(&path, "%s/reuseportd", user) < 0 ? NULL : path;
+
+        return NULL;
+}
+
+static int make_directory(const char *path, mode_t mode) {
+        if (mkdir(path, mode) < 0 && errno != EEXIST)
+                return -errno;
+
+        return 0;
+}
+
+/* Two daemons in one directory would remove each other's sockets. */
+static int open_runtime_directory(Manager *m) {
+        _cleanup_free_ char *notify = NULL, *lock = NULL;
+        int r;
+
+        m->runtime_directory = choose_runtime_directory();
+        if (!m->runtime_directory) {
+                log_error("No place for our sockets: neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is "
+                          "set; set one of them to a directory of yours");
+                return -ENOENT;
+        }
+
+        if (asprintf(&notify, "%s/notify", m->runtime_directory) < 0 ||
+            asprintf(&lock, "%s/lock", m->runtime_directory) < 0)
+                return -ENOMEM;
+
+        r = make_directory(m->runtime_directory, 0755);
+        if (r >= 0)
+                r = make_directory(notify, 0711);
+        if (r >= 0) {
+                m->lock_fd = fd_move_above_stdio(
+                                open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+                r = m->lock_fd < 0 ? -errno : 0;
+        }
+        if (r < 0) {
+                log_error("Cannot use the runtime directory %s: %s", m->runtime_directory,
+                          strerror(-r));
+                return r;
+        }
+
+        if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+                log_error("Another reuseportd uses %s; give this one a directory of its own by "
+                          "RUNTIME_DIRECTORY",
+                          m->runtime_directory);
+                return -errno;
+        }
+
+        return 0;
+}
+
+/* ---- start ---- */
+
+/* Whose the sockets are: nobody but that user, who has no process, can join their groups. */
+static void choose_socket_owner(Manager *m) {
+        struct passwd *user;
+
+        if (geteuid() != 0)
+                return;
+
+        user = getpwnam(SOCKET_OWNER);
+        if (!user) {
+                log_info("There is no user " SOCKET_OWNER
+                         ": sockets belong to root, and any process of "
+                         "root may join them (systemd-sysusers makes the user)");
+                return;
+        }
+
+        m->has_socket_owner = true;
+        m->socket_owner = user->pw_uid;
+}
+
+static unsigned n_workers_of(const Settings *s, const EndpointSettings *e) {
+        for (size_t i = 0; i < s->n_services; i++)
+                for (size_t k = 0; k < s->services[i]->n_endpoints; k++)
+                        if (s->services[i]->endpoints[k] == e)
+                                return s->services[i]->n_workers;
+
+        return 0;
+}
+
+static int open_endpoints(Manager *m) {
+        int first = 0;
+
+        m->endpoints = calloc(m->settings->n_endpoints + 1, sizeof(Endpoint *));
+        if (!m->endpoints)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < m->settings->n_endpoints; i++) {
+                const EndpointSettings *e = m->settings->endpoints[i];
+                int r;
+
+                r = endpoint_new(m, e, endpoint_n_slots(e, n_workers_of(m->settings, e)),
+                                 &m->endpoints[m->n_endpoints]);
+                if (r >= 0)
+                        m->n_endpoints++;
+                else if (first == 0)
+                        first = r;
+        }
+
+        return first;
+}
+
+static int make_services(Manager *m) {
+        int r;
+
+        m->services = calloc(m->settings->n_services + 1, sizeof(Service *));
+        if (!m->services)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < m->settings->n_services; i++) {
+                r = service_new(m, m->settings->services[i], &m->services[m->n_services]);
+                if (r < 0)
+                        return r;
+                m->n_services++;
+        }
+
+        return 0;
+}
+
+int manager_start(Manager *m) {
+        int r;
+
+        r = open_endpoints(m);
+        if (r < 0) {
+                log_error("Nothing was started: not every address could be opened");
+                return r;
+        }
+
+        r = make_services(m);
+        for (size_t i = 0; i < m->n_services && r >= 0; i++)
+                r = service_start(m->services[i]);
+        if (r < 0) {
+                log_error("Nothing was started: %s", reuse_strerror(r));
+                return r;
+        }
+
+        above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
+                   m->n_services);
+        log_info("Ready: %zu endpoints, %zu services", m->n_endpoints, m->n_services);
+        return 0;
+}
+
+/* ---- end ---- */
+
+static unsigned n_workers_left(const Manager *m) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < m->n_services; i++)
+                n += service_n_workers(m->services[i]);
+
+        return n;
+}
+
+static void exit_if_empty(Manager *m) {
+        if (!m->is_stopping || m->has_stopped || n_workers_left(m) > 0)
+                return;
+
+        m->has_stopped = true;
+        if (m->n_cut > 0)
+                log_warning("Stopped; %u workers did not end in time and were cut off", m->n_cut);
+        else
+                log_info("Stopped");
+        (void) sd_event_exit(m->event, m->n_cut > 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+/* Our copies of the sockets go in the same breath as the signal, so that a port refuses as soon as its
+ * workers have let go. */
+static void stop(Manager *m) {
+        log_info("Stopping");
+        above_tell(m->above, "STOPPING=1");
+        m->is_stopping = true;
+
+        for (size_t i = 0; i < m->n_services; i++) {
+                for (size_t k = 0; k < m->services[i]->n_endpoints; k++)
+                        endpoint_close(m->services[i]->endpoints[k]);
+                service_stop(m->services[i]);
+        }
+        for (size_t i = 0; i < m->n_endpoints; i++)
+                endpoint_close(m->endpoints[i]);
+
+        exit_if_empty(m);
+}
+
+void manager_on_service_changed(Manager *m, Service *s) {
+        exit_if_empty(m);
+}
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                          void *userdata) {
+        Manager *m = userdata;
+
+        if (!m->is_stopping) {
+                stop(m);
+                return 0;
+        }
+
+        log_warning("Told to stop again: whoever is left is killed");
+        for (size_t i = 0; i < m->n_services; i++)
+                service_kill(m->services[i]);
+        return 0;
+}
+
+static int on_refused_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                             void *userdata) {
+        if (info->ssi_signo == SIGHUP)
+                log_warning("SIGHUP: this version cannot reload; nothing was changed. Restart to read "
+                            "the configuration anew");
+        else
+                log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
+                            "SIGTERM stops");
+        return 0;
+}
+
+int manager_run(Manager *m) {
+        int r;
+
+        r = sd_event_loop(m->event);
+        if (r < 0) {
+                log_error("The event loop failed: %s", strerror(-r));
+                return EXIT_FAILURE;
+        }
+
+        return r;
+}
+
+/* ---- birth and death ---- */
+
+static int watch_signals(Manager *m) {
+        static const struct {
+                int number;
+                sd_event_signal_handler_t handler;
+        } signals[] = {
+                { SIGTERM, on_stop_signal },
+                { SIGINT, on_stop_signal },
+                { SIGHUP, on_refused_signal },
+                { SIGUSR2, on_refused_signal },
+        };
+        sigset_t mask;
+
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGCHLD); /* sd_event_add_child_pidfd(3) insists */
+        for (size_t i = 0; i < ELEMENTS_OF(signals); i++)
+                (void) sigaddset(&mask, signals[i].number);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+        (void) signal(SIGPIPE, SIG_IGN);
+
+        for (size_t i = 0; i < ELEMENTS_OF(signals); i++) {
+                int r = sd_event_add_signal(m->event, NULL, signals[i].number, signals[i].handler,
+                                            m);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int manager_new(Settings *settings, Manager **ret) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+        int r;
+
+        m = calloc(1, sizeof(*m));
+        if (!m)
+                return -ENOMEM;
+
+        m->lock_fd = -EBADF;
+        r = sd_event_default(&m->event);
+        if (r >= 0)
+                r = watch_signals(m);
+        if (r >= 0)
+                r = above_new(m->event, &m->above);
+        if (r < 0) {
+                log_error("Cannot make the event loop: %s", strerror(-r));
+                return r;
+        }
+
+        if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed))
+                return -EIO;
+
+        r = open_runtime_directory(m);
+        if (r < 0)
+                return r;
+
+        choose_socket_owner(m);
+        m->settings = settings;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+
+        for (size_t i = 0; i < m->n_services; i++)
+                (void) service_free(m->services[i]);
+        free(m->services);
+        for (size_t i = 0; i < m->n_endpoints; i++)
+                (void) endpoint_free(m->endpoints[i]);
+        free(m->endpoints);
+        m->above = above_free(m->above);
+        m->lock_fd = fd_close(m->lock_fd);
+        free(m->runtime_directory);
+        m->settings = settings_free(m->settings);
+        m->event = sd_event_unref(m->event);
+        free(m);
+        return NULL;
+}

@@ -1,0 +1,62 @@
+#pragma once
+
+/* The daemon: its loop, its endpoints and services, the signals that it obeys.
+ *
+ * There is one.  It opens every socket before it starts any service, and if one address cannot be opened
+ * nothing starts.  Once it runs, an error ends an operation, never the daemon. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "daemon/above.h"
+#include "daemon/endpoint.h"
+#include "daemon/service.h"
+#include "settings/settings.h"
+
+struct Manager {
+        sd_event *event;
+        Above *above;
+        Settings *settings;
+        Endpoint **endpoints; /* one for each of the settings, same order */
+        size_t n_endpoints;
+        Service **services; /* likewise */
+        size_t n_services;
+        char *runtime_directory;
+        int lock_fd;
+        uint64_t n_notify_sockets; /* ever made: their names */
+        uint32_t seed;             /* of the hashes in the rules */
+        bool has_socket_owner;
+        uid_t socket_owner;
+        bool is_stopping;
+        bool has_stopped;
+        unsigned n_cut; /* workers that needed the final signal */
+};
+
+/* Opens the loop and the runtime directory.
+ *
+ * @settings  taken on success
+ *
+ * Returns 0 or a negative errno; what failed is logged. */
+int manager_new(Settings *settings, Manager **ret);
+Manager *manager_free(Manager *m);
+DEFINE_CLEANUP(Manager, manager_free)
+
+/* Opens every socket and starts every service.  What fails is logged, all of it.
+ *
+ * Returns 0 or a negative errno, and then nothing runs. */
+int manager_start(Manager *m);
+
+/* Runs until it is told to stop and everybody is gone.  Returns the exit code. */
+int manager_run(Manager *m);
+
+Endpoint *manager_find_endpoint(const Manager *m, const char *name);
+
+/* A path for the notify socket of one more worker; the caller's, NULL when there is no memory. */
+char *manager_notify_path(Manager *m);
+
+/* From Service: something of it is gone. */
+void manager_on_service_changed(Manager *m, Service *s);

@@ -1,0 +1,56 @@
+#pragma once
+
+/* What a worker tells us: the server side of sd_notify(3), one socket per worker.
+ *
+ * The socket says who speaks, not a pid that may be gone by the time we read; and a worker that floods
+ * its socket fills its own queue of 11 messages and nobody else's.  Nothing that arrives is trusted:
+ * a message that cannot be read is dropped and counted, descriptors that nobody asked for are closed.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+typedef struct Notify Notify;
+typedef struct Worker Worker;
+
+/* One message, decoded.  What was not said, or cannot be read, is false, 0 or NULL. */
+typedef struct NotifyMessage {
+        bool is_ready;
+        bool is_stopping;
+        bool is_reloading;
+        bool is_watchdog;             /* WATCHDOG=1 */
+        bool has_watchdog_failed;     /* WATCHDOG=trigger */
+        bool is_barrier;              /* BARRIER=1, alone in its message */
+        uint64_t watchdog_usec;       /* a new interval */
+        uint64_t extend_timeout_usec; /* from now */
+        pid_t main_pid;
+        int error;          /* ERRNO */
+        const char *status; /* borrowed from the message */
+} NotifyMessage;
+
+/* Reads the assignments in @text, which is changed.  Unknown ones are ignored: others speak a newer
+ * dialect.  Of two that contradict each other the last counts. */
+void notify_message_parse(char *text, NotifyMessage *ret);
+
+/* Opens a socket @path, which only @uid may write to, and reads from it in @event's loop.
+ *
+ * Each message is reported to worker_on_message(), which must not free the worker.  Returns 0 or a
+ * negative errno. */
+int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret);
+
+/* Removes the path as well. */
+Notify *notify_free(Notify *n);
+DEFINE_CLEANUP(Notify, notify_free)
+
+const char *notify_path(const Notify *n);
+
+/* Reads what is queued now, without waiting: a worker that died may have spoken before. */
+void notify_drain(Notify *n);
+
+/* Messages that were not understood: empty, too long, cut, with a NUL, with descriptors that were
+ * lost on the way or that nobody asked for. */
+uint64_t notify_n_refused(const Notify *n);

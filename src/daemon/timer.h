@@ -1,0 +1,21 @@
+#pragma once
+
+/* Deadlines on CLOCK_MONOTONIC, exact to a millisecond: sd-event's default slack is 250 ms. */
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+#define _cleanup_source_ _cleanup_(sd_event_source_disable_unrefp)
+
+/* Arms *source, which may be NULL, to fire once in @usec; USEC_INFINITY disarms it.  The handler must
+ * return 0.  Returns 0 or a negative errno. */
+int timer_arm(sd_event *event, sd_event_source **source, uint64_t usec,
+              sd_event_time_handler_t handler, void *userdata);
+
+/* Returns NULL: `w->timer = timer_disarm(w->timer);`. */
+sd_event_source *timer_disarm(sd_event_source *source);
+
+/* CLOCK_MONOTONIC in µs. */
+uint64_t now_usec(void);

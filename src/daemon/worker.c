@@ -1,0 +1,341 @@
+#include "daemon/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/endpoint.h"
+#include "daemon/generation.h"
+#include "daemon/handoff.h"
+#include "daemon/manager.h"
+#include "daemon/service.h"
+#include "daemon/spawn.h"
+#include "daemon/timer.h"
+
+/* Workers do not outlive us while there is no store that could give them back to a successor: they are
+ * asked to end, as many a server that forks can end its own children only then. */
+#define DEATH_SIGNAL SIGTERM
+
+static const char *const state_names[WORKER_STATE_MAX] = {
+        [WORKER_STARTING] = "starting",
+        [WORKER_READY] = "ready",
+        [WORKER_STOPPING] = "stopping",
+};
+
+const char *worker_state_to_string(WorkerState state) {
+        return state_names[state];
+}
+
+static LogFields fields_of(const Worker *w) {
+        return (LogFields){
+                .service = w->generation->settings->name,
+                .generation = w->generation->number,
+                .worker_pid = w->pid,
+        };
+}
+
+#define worker_log(w, level, format, ...)                                                       \
+        do {                                                                                    \
+                LogFields fields_ = fields_of(w);                                               \
+                log_fields(level, &fields_, "%s/%u worker %u (pid %d) " format,                 \
+                           (w)->generation->settings->name, (w)->generation->number, (w)->slot, \
+                           (int) (w)->pid, ##__VA_ARGS__);                                      \
+        } while (false)
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void worker_set_state(Worker *w, WorkerState state) {
+        const ServiceSettings *s = w->generation->settings;
+        uint64_t timeout_usec = USEC_INFINITY;
+
+        w->state = state;
+        w->since_usec = now_usec();
+
+        switch (state) {
+        case WORKER_STARTING:
+                timeout_usec = s->timeout_start_usec;
+                break;
+        case WORKER_READY:
+                w->has_been_ready = true;
+                break;
+        case WORKER_STOPPING:
+                timeout_usec = s->timeout_stop_usec;
+                break;
+        case WORKER_STATE_MAX:
+        case WORKER_STATE_INVALID:
+                assert(false);
+        }
+
+        (void) timer_arm(w->generation->service->manager->event, &w->timer, timeout_usec, on_timer,
+                         w);
+        worker_log(w, LOG_DEBUG, "is %s", state_names[state]);
+}
+
+/* The process group is named by the pid, which stays taken until we reap it. */
+static void kill_group(const Worker *w, int signal_number) {
+        if (w->pid > 0)
+                (void) kill(-w->pid, signal_number); /* ESRCH: all are gone */
+}
+
+void worker_stop(Worker *w) {
+        char name[32];
+        int signal_number = w->generation->settings->kill_signal;
+
+        if (w->state == WORKER_STOPPING)
+                return;
+
+        worker_set_state(w, WORKER_STOPPING);
+        worker_log(w, LOG_DEBUG, "is sent %s", format_signal(signal_number, name, sizeof(name)));
+        if (kill(w->pid, signal_number) < 0)
+                worker_log(w, LOG_WARNING, "could not be sent %s: %m", name);
+}
+
+void worker_kill(Worker *w) {
+        if (w->state != WORKER_STOPPING)
+                worker_set_state(w, WORKER_STOPPING);
+        w->timer = timer_disarm(w->timer);
+        w->was_cut = true;
+        kill_group(w, w->generation->settings->final_kill_signal);
+        if (w->generation->settings->final_kill_signal != SIGKILL)
+                (void) timer_arm(w->generation->service->manager->event, &w->timer,
+                                 w->generation->settings->timeout_stop_usec, on_timer, w);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Worker *w = userdata;
+        const ServiceSettings *s = w->generation->settings;
+        char duration[DURATION_TEXT_SIZE], name[32];
+
+        if (w->state == WORKER_STARTING) {
+                worker_log(w, LOG_WARNING, "was not ready within timeout_start = %s, killing it",
+                           format_duration(s->timeout_start_usec, duration, sizeof(duration)));
+                kill_group(w, SIGKILL);
+                return 0;
+        }
+
+        if (w->was_cut) {
+                worker_log(w, LOG_WARNING, "ignores even %s, killing it",
+                           format_signal(s->final_kill_signal, name, sizeof(name)));
+                kill_group(w, SIGKILL);
+                return 0;
+        }
+
+        worker_log(w, LOG_WARNING, "did not end within timeout_stop = %s, sending %s",
+                   format_duration(s->timeout_stop_usec, duration, sizeof(duration)),
+                   format_signal(s->final_kill_signal, name, sizeof(name)));
+        worker_kill(w);
+        return 0;
+}
+
+void worker_on_message(Worker *w, const NotifyMessage *m) {
+        if (m->status) {
+                free(w->status_text);
+                w->status_text = strdup(m->status);
+                worker_log(w, LOG_DEBUG, "says \"%s\"", m->status);
+        }
+
+        if (!m->is_ready || w->state != WORKER_STARTING)
+                return;
+
+        worker_set_state(w, WORKER_READY);
+        generation_on_worker_ready(w->generation, w);
+}
+
+bool worker_ended_well(const Worker *w) {
+        if (w->end.si_code == CLD_EXITED)
+                return w->end.si_status == 0;
+
+        return w->state == WORKER_STOPPING && !w->was_cut &&
+               w->end.si_status == w->generation->settings->kill_signal;
+}
+
+static void log_end(const Worker *w) {
+        int level = worker_ended_well(w) || w->state == WORKER_STOPPING ? LOG_INFO : LOG_WARNING;
+        const char *when = w->has_been_ready ? "" : " before it was ready";
+        char name[32];
+
+        if (w->end.si_code == CLD_EXITED)
+                worker_log(w, level, "exited with status %d%s", w->end.si_status, when);
+        else
+                worker_log(w, level, "was ended by %s%s",
+                           format_signal(w->end.si_status, name, sizeof(name)), when);
+}
+
+static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        Worker *w = userdata;
+
+        if (w->end.si_pid != 0)
+                return 0;
+
+        notify_drain(w->notify); /* it may have said READY=1 with its last breath */
+        w->end = *info;
+        log_end(w);
+
+        /* Whom it leaves behind would keep our sockets, and steal from its successor.  Its pid, and
+         * with it the name of the group, is taken until we return. */
+        kill_group(w, SIGKILL);
+
+        generation_on_worker_gone(w->generation, w);
+        return 0;
+}
+
+/* Returns a descriptor of the caller's, or a copy of ours. */
+static int open_output(const Output *output, int inherited) {
+        int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, fd;
+
+        switch (output->kind) {
+        case OUTPUT_NULL:
+                fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+                break;
+        case OUTPUT_FILE:
+                fd = open(output->path, flags, 0644);
+                break;
+        case OUTPUT_APPEND:
+                fd = open(output->path, flags | O_APPEND, 0644);
+                break;
+        case OUTPUT_INHERIT:
+        case OUTPUT_JOURNAL:
+        case OUTPUT_KIND_MAX:
+        case OUTPUT_KIND_INVALID:
+        default:
+                fd = fcntl(inherited, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        }
+
+        return fd < 0 ? -errno : fd_move_above_stdio(fd);
+}
+
+static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
+        const ServiceSettings *s = w->generation->settings;
+        _cleanup_close_ int in = -EBADF, out = -EBADF, err = -EBADF;
+        _cleanup_(handoff_done) Handoff handoff = { 0 };
+        SpawnPlan plan;
+        int r;
+
+        *reterr_what = "open the outputs of";
+        in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (in < 0)
+                return -errno;
+        out = open_output(&s->standard_output, STDOUT_FILENO);
+        if (out < 0)
+                return out;
+        err = open_output(&s->standard_error, STDERR_FILENO);
+        if (err < 0)
+                return err;
+
+        *reterr_what = "prepare";
+        r = handoff_init(w->generation, w->slot, notify_path(w->notify), &handoff);
+        if (r < 0)
+                return r;
+
+        plan = (SpawnPlan){
+                .argv = s->exec_start,
+                .environment = handoff.environment,
+                .fds = handoff.fds,
+                .n_fds = handoff.n_fds,
+                .stdin_fd = in,
+                .stdout_fd = out,
+                .stderr_fd = err,
+                .working_directory = s->working_directory,
+                .has_user = s->has_user,
+                .uid = s->uid,
+                .gid = s->gid,
+                .groups = s->groups,
+                .n_groups = s->n_groups,
+                .death_signal = DEATH_SIGNAL,
+        };
+        return spawn(&plan, &w->pid, ret_pidfd, reterr_what);
+}
+
+/* @pidfd  taken always */
+static int watch_child(Worker *w, int pidfd) {
+        int r;
+
+        r = sd_event_add_child_pidfd(w->generation->service->manager->event, &w->child, pidfd,
+                                     WEXITED, on_child, w);
+        if (r < 0) {
+                (void) fd_close(pidfd);
+                return r;
+        }
+
+        r = sd_event_source_set_child_pidfd_own(w->child, 1);
+        if (r < 0)
+                return r;
+
+        /* A slot without a worker leaves the rule before anybody else is looked after. */
+        return sd_event_source_set_priority(w->child, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
+static int begin(Worker *w, const char **reterr_what) {
+        Manager *manager = w->generation->service->manager;
+        const ServiceSettings *s = w->generation->settings;
+        _cleanup_free_ char *path = NULL;
+        int r, pidfd;
+
+        *reterr_what = "prepare";
+        path = manager_notify_path(manager);
+        if (!path)
+                return -ENOMEM;
+
+        r = notify_new(w, manager->event, path, s->has_user ? s->uid : geteuid(), &w->notify);
+        if (r < 0)
+                return r;
+        r = spawn_worker(w, &pidfd, reterr_what);
+        if (r < 0)
+                return r;
+
+        *reterr_what = "watch";
+        return watch_child(w, pidfd);
+}
+
+int worker_start(Generation *g, unsigned slot, Worker **ret) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        const char *what;
+        int r;
+
+        w = calloc(1, sizeof(*w));
+        if (!w)
+                return -ENOMEM;
+
+        w->generation = g;
+        w->slot = slot;
+        r = begin(w, &what);
+        if (r < 0) {
+                LogFields fields = fields_of(w);
+
+                log_fields(LOG_ERR, &fields, "%s/%u worker %u: cannot %s %s: %s", g->settings->name,
+                           g->number, slot, what, g->settings->exec_start[0], strerror(-r));
+                return r;
+        }
+
+        worker_set_state(w, WORKER_STARTING);
+        worker_log(w, LOG_INFO, "started");
+        if (g->settings->type == SERVICE_TYPE_EXEC)
+                worker_set_state(w, WORKER_READY);
+
+        *ret = TAKE_PTR(w);
+        return 0;
+}
+
+Worker *worker_free(Worker *w) {
+        if (!w)
+                return NULL;
+
+        if (w->pid > 0 && w->end.si_pid == 0) {
+                kill_group(w, SIGKILL);
+                (void) waitpid(w->pid, NULL, 0);
+        }
+
+        w->child = sd_event_source_disable_unref(w->child);
+        w->timer = timer_disarm(w->timer);
+        w->notify = notify_free(w->notify);
+        free(w->status_text);
+        free(w);
+        return NULL;
+}
