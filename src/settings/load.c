@@ -79,10 +79,13 @@ static int set_defaults(SettingGroup group, void *object) {
 static void check_required(const Tree *node, SettingGroup group, Report *report) {
         const SettingTable *table = setting_table(group);
 
-        for (size_t i = 0; i < table->n_rows; i++)
-                if (table->rows[i].is_required && !tree_child(node, table->rows[i].name))
-                        tree_problem(node, report, "%s is missing, expected %s",
-                                     table->rows[i].name, table->rows[i].name);
+        for (size_t i = 0; i < table->n_rows; i++) {
+                const SettingRow *row = &table->rows[i];
+
+                if (row->is_required && !tree_child(node, row->name))
+                        tree_problem(node, report, "%s is missing, expected %s", row->name,
+                                     value_expected(row));
+        }
 }
 
 /* Reads every key of @node into @object. */

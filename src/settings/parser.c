@@ -107,8 +107,8 @@ static int parse_and_write(const char *text, FILE *to) {
         return fflush(to) == 0 ? 0 : -EIO;
 }
 
-static void limit(int resource, rlim_t value) {
-        struct rlimit l = { value, value };
+static void limit(int resource, rlim_t soft, rlim_t hard) {
+        struct rlimit l = { soft, hard };
 
         if (setrlimit(resource, &l) < 0)
                 _exit(EXIT_FAILURE);
@@ -143,20 +143,25 @@ static void leave_only(int fd) {
                         (void) close(i);
                 else if (null != i)
                         (void) dup2(null, i);
+        if (null > STDERR_FILENO)
+                (void) close(null);
 }
 
 __attribute__((__noreturn__)) static void run_child(const char *text, int fd, pid_t parent) {
+        const rlim_t n_seconds = (PARSER_TIMEOUT_USEC + USEC_PER_SEC - 1) / USEC_PER_SEC;
+        rlim_t memory;
         FILE *to;
 
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(EXIT_FAILURE);
 
-        limit(RLIMIT_AS, memory_limit());
+        memory = memory_limit();
+        limit(RLIMIT_AS, memory, memory);
+        limit(RLIMIT_CPU, n_seconds, n_seconds + 1); /* SIGXCPU, which we know, then SIGKILL */
+        limit(RLIMIT_CORE, 0, 0);
+        limit(RLIMIT_FSIZE, 0, 0); /* a pipe is no file */
         leave_only(fd);
-        limit(RLIMIT_CPU, (PARSER_TIMEOUT_USEC + USEC_PER_SEC - 1) / USEC_PER_SEC);
-        limit(RLIMIT_CORE, 0);
-        limit(RLIMIT_FSIZE, 0); /* a pipe is no file */
 
         to = fdopen(STDERR_FILENO + 1, "w");
         _exit(to && parse_and_write(text, to) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);

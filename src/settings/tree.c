@@ -110,9 +110,9 @@ int tree_problem(const Tree *t, Report *report, const char *format, ...) {
 
 const char *tree_kind_text(TreeKind kind) {
         static const char *const texts[TREE_KIND_MAX] = {
-                [TREE_GROUP] = "a group",      [TREE_LIST] = "a list",
-                [TREE_STRING] = "a string",    [TREE_INTEGER] = "an integer",
-                [TREE_BOOLEAN] = "true/false", [TREE_FLOAT] = "a number with a point",
+                [TREE_GROUP] = "a group",     [TREE_LIST] = "a list",
+                [TREE_STRING] = "a string",   [TREE_INTEGER] = "an integer",
+                [TREE_BOOLEAN] = "a boolean", [TREE_FLOAT] = "a number with a point",
         };
 
         assert(kind >= 0 && kind < TREE_KIND_MAX);

@@ -21,6 +21,7 @@ typedef struct Reading {
 } Reading;
 
 typedef struct Kind {
+        const char *expected; /* where it does not depend on the row */
         int (*read)(const Reading *r);
         int (*from_text)(const SettingRow *row, const char *text, void *field); /* of defaults */
         void (*done)(void *field);
@@ -179,6 +180,11 @@ static int enum_from_text(const SettingRow *row, const char *text, void *field) 
         return 0;
 }
 
+#define PATH_EXPECTED        "an absolute path"
+#define STRINGS_EXPECTED     "a string or an array of strings"
+#define ARGV_EXPECTED        "an array of strings: the program by its absolute path, and its arguments"
+#define ENVIRONMENT_EXPECTED "\"NAME=VALUE\" or an array of them"
+
 /* ---- texts ----------------------------------------------------------------------------------- */
 
 static int set_string(char **field, const char *text) {
@@ -219,7 +225,7 @@ static int read_path(const Reading *r) {
         char quoted[REPORT_QUOTE_SIZE];
 
         if (r->node->kind != TREE_STRING)
-                return refuse_kind(r, r->node, "an absolute path");
+                return refuse_kind(r, r->node, PATH_EXPECTED);
         if (r->node->string[0] != '/')
                 return refuse(r, r->node, "%s is not absolute, expected a path from /",
                               report_quote(r->node->string, quoted));
@@ -282,7 +288,7 @@ static int read_strings(const Reading *r) {
         _cleanup_strv_ char **list = NULL;
         int result;
 
-        result = take_strings(r, "a string or an array of strings", /* one_may_do= */ true, &list);
+        result = take_strings(r, STRINGS_EXPECTED, /* one_may_do= */ true, &list);
         if (result <= 0)
                 return result;
 
@@ -337,7 +343,7 @@ static int read_argv(const Reading *r) {
         if (r->node->kind == TREE_STRING)
                 return refuse_command_line(r);
 
-        result = take_strings(r, "an array of strings", /* one_may_do= */ false, &list);
+        result = take_strings(r, ARGV_EXPECTED, /* one_may_do= */ false, &list);
         if (result <= 0)
                 return result;
         if (!list)
@@ -406,8 +412,7 @@ static int read_environment(const Reading *r) {
         _cleanup_strv_ char **list = NULL, **kept = NULL;
         int result;
 
-        result = take_strings(r, "\"NAME=VALUE\" or an array of them", /* one_may_do= */ true,
-                              &list);
+        result = take_strings(r, ENVIRONMENT_EXPECTED, /* one_may_do= */ true, &list);
         if (result <= 0)
                 return result;
 
@@ -498,19 +503,19 @@ static int read_addresses(const Reading *r) {
 /* ---- all ------------------------------------------------------------------------------------- */
 
 static const Kind kinds[SETTING_KIND_MAX] = {
-        [SETTING_BOOLEAN] = { read_boolean, boolean_from_text },
-        [SETTING_INTEGER] = { read_integer, integer_from_text },
-        [SETTING_DURATION] = { read_duration, duration_from_text },
-        [SETTING_SIGNAL] = { read_signal, signal_from_text },
-        [SETTING_ENUM] = { read_enum, enum_from_text },
-        [SETTING_STRING] = { read_string, string_from_text, string_done },
-        [SETTING_IDENTITY] = { read_identity, string_from_text, string_done },
-        [SETTING_PATH] = { read_path, string_from_text, string_done },
-        [SETTING_STRINGS] = { read_strings, NULL, strings_done },
-        [SETTING_ARGV] = { read_argv, NULL, strings_done },
-        [SETTING_ENVIRONMENT] = { read_environment, NULL, strings_done },
-        [SETTING_OUTPUT] = { read_output, output_from_text, output_done },
-        [SETTING_ADDRESSES] = { read_addresses },
+        [SETTING_BOOLEAN] = { "true or false", read_boolean, boolean_from_text },
+        [SETTING_INTEGER] = { "an integer", read_integer, integer_from_text },
+        [SETTING_DURATION] = { DURATION_EXPECTED, read_duration, duration_from_text },
+        [SETTING_SIGNAL] = { SIGNAL_EXPECTED, read_signal, signal_from_text },
+        [SETTING_ENUM] = { "a string", read_enum, enum_from_text },
+        [SETTING_STRING] = { "a string", read_string, string_from_text, string_done },
+        [SETTING_IDENTITY] = { "a name or a number", read_identity, string_from_text, string_done },
+        [SETTING_PATH] = { PATH_EXPECTED, read_path, string_from_text, string_done },
+        [SETTING_STRINGS] = { STRINGS_EXPECTED, read_strings, NULL, strings_done },
+        [SETTING_ARGV] = { ARGV_EXPECTED, read_argv, NULL, strings_done },
+        [SETTING_ENVIRONMENT] = { ENVIRONMENT_EXPECTED, read_environment, NULL, strings_done },
+        [SETTING_OUTPUT] = { OUTPUT_EXPECTED, read_output, output_from_text, output_done },
+        [SETTING_ADDRESSES] = { "an address or a list of them", read_addresses },
 };
 
 static void *field_of(const SettingRow *row, void *object) {
@@ -529,6 +534,10 @@ int value_set_default(const SettingRow *row, void *object) {
 
         assert(kinds[row->kind].from_text);
         return kinds[row->kind].from_text(row, row->default_text, field_of(row, object));
+}
+
+const char *value_expected(const SettingRow *row) {
+        return kinds[row->kind].expected;
 }
 
 void value_done(const SettingRow *row, void *object) {

@@ -15,6 +15,9 @@ int value_read(const SettingRow *row, const Tree *node, void *object, Report *re
 /* Puts the default into a zeroed @object.  Returns 0 or -ENOMEM. */
 int value_set_default(const SettingRow *row, void *object);
 
+/* What such a value looks like, for messages: "true or false". */
+const char *value_expected(const SettingRow *row);
+
 /* Frees what the field holds. */
 void value_done(const SettingRow *row, void *object);
 
