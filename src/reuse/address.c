@@ -73,18 +73,17 @@ static int split(const char *text, Split *ret) {
 static int resolve_port(const char *text, int type, bool numeric_only, uint16_t *ret) {
         const struct addrinfo hints = { .ai_socktype = type, .ai_flags = AI_PASSIVE };
         struct addrinfo *found;
-        size_t n_digits = strspn(text, "0123456789");
+        char *end;
+        unsigned long port = strtoul(text, &end, 10); /* ULONG_MAX if it is too long */
 
-        if (n_digits > 0 && text[n_digits] == '\0') {
-                unsigned long port = strtoul(text, NULL, 10); /* ULONG_MAX if it is too long */
-
-                if (port > UINT16_MAX)
+        if (*end == '\0') { /* a number; getaddrinfo() would take "+1" and " 1" */
+                if (*text < '0' || *text > '9' || port > UINT16_MAX)
                         return REUSE_EADDRESS;
                 *ret = (uint16_t) port;
                 return 0;
         }
 
-        if (numeric_only || *text == '\0' || getaddrinfo(NULL, text, &hints, &found) != 0)
+        if (numeric_only || getaddrinfo(NULL, text, &hints, &found) != 0)
                 return REUSE_EADDRESS;
 
         if (found->ai_family == AF_INET6)

@@ -51,7 +51,10 @@ short unit_wait(int fd, short events);
 /* accept4() that waits; the caller's. */
 int unit_accept(int fd);
 
-/* A new network of this process, with loopback up, for the rest of the process; or skips. */
+/* A new network of this process, with loopback up, for the rest of the process; or false. */
+bool unit_try_own_network(void);
+
+/* The same, or skips the test. */
 void unit_own_network(void);
 
 /* Writes a number or word into a file; false if that is not possible. */
