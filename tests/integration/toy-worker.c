@@ -337,6 +337,7 @@ int main(int argc, char *argv[]) {
                 fork_away();
         if (t.has_grandchild)
                 leave_grandchild();
+        say("starts");
         r = toy_prepare(&t);
         if (r >= 0)
                 r = serve(&t);
