@@ -1,0 +1,3 @@
+printf 'Content-Type: text/plain\r\n\r\n'
+sleep 2
+echo "Hello from lighttpd, after two seconds."

@@ -1,0 +1,75 @@
+"""Each test runs in a network of its own, with the examples in /srv, and leaves no process behind."""
+
+import contextlib
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import namespaces
+import pytest
+from house import SOURCES, House, Process, children_of, command_of
+
+
+def pytest_addoption(parser):
+    parser.addoption("--build", default=str(SOURCES / "build/test"),
+                     help="the build directory whose programs are tested")
+
+
+def prepare_mounts():
+    """What the examples' paths mean; and no journal, so that every line comes to standard error."""
+    namespaces.new_user_and_mounts()
+    namespaces.mount(str(SOURCES / "config/examples"), "/srv", flags=namespaces.MS_BIND)
+    if Path("/run/systemd").is_dir():
+        namespaces.mount("tmpfs", "/run/systemd", "tmpfs")
+
+
+def pytest_sessionstart(session):
+    try:
+        prepare_mounts()
+        namespaces.become_subreaper()
+    except OSError as error:
+        session.config.no_namespaces = f"neither root nor user namespaces: {error}"
+    else:
+        session.config.no_namespaces = None
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.no_namespaces:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=config.no_namespaces))
+
+
+@pytest.fixture(scope="session")
+def build(request):
+    path = Path(request.config.getoption("--build")).resolve()
+    assert (path / "src/daemon/reuseportd").exists(), f"{path} has no reuseportd"
+    return path
+
+
+def wait_orphans(seconds):
+    """Processes that outlived the test, after those that are ending were given time to."""
+    left = []
+    for pid in children_of(os.getpid()):
+        with contextlib.suppress(OSError, ChildProcessError):
+            with Process(pid) as process:
+                if not process.is_gone(seconds):
+                    left.append(f"{pid} {command_of(pid)}")
+                    process.kill(signal.SIGKILL)
+                    process.wait_gone()
+            os.waitpid(pid, 0)
+    return left
+
+
+@pytest.fixture
+def house(build):
+    namespaces.new_network()
+    with tempfile.TemporaryDirectory(prefix="reuseportd-test-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)  # workers that run as somebody else get to what is theirs
+        found = House(build, directory)
+        yield found
+        found.destroy()
+        orphans = wait_orphans(seconds=2)
+        assert not orphans, f"left behind: {orphans}"
+        found.check()

@@ -1,0 +1,57 @@
+"""The checks of the sources: that they can fail, and that what is shipped is whole."""
+
+import re
+import subprocess
+
+import pytest
+from house import SOURCES
+
+
+def check_layers(src):
+    return subprocess.run(["sh", SOURCES / "tests/check-layers.sh", src], capture_output=True, text=True,
+                          check=False)
+
+
+@pytest.mark.parametrize(("file", "line", "message"), [
+    ("base/a.c", '#include "reuse/reuseport.h"', "base may not use"),
+    ("reuse/a.c", '#include "settings/settings.h"', "reuse may not use"),
+    ("reuse/a.c", "#include <systemd/sd-event.h>", "libc only"),
+    ("settings/a.h", '# include "daemon/x.h"', "settings may not use"),
+    ("ctl/a.c", '#include "daemon/x.h"', "ctl may not use"),
+    ("ctl/a.c", '#include "reuse/reuseport.h"', "ctl may not use"),
+    ("daemon/a.c", '#include "ctl/x.h"', "daemon may not use"),
+    ("daemon/a.c", '#include "nothing.h"', "not a header of daemon"),
+    ("attic/a.c", "", "not a floor"),
+])
+def test_an_include_that_climbs_is_found(tmp_path, file, line, message):
+    for header in ("base/fd.h", "reuse/reuseport.h", "settings/settings.h", "daemon/x.h", "ctl/x.h"):
+        (tmp_path / header).parent.mkdir(exist_ok=True)
+        (tmp_path / header).touch()
+    (tmp_path / "daemon/good.c").write_text('#include "base/fd.h"\n#include "reuse/reuseport.h"\n')
+    assert check_layers(tmp_path).returncode == 0
+
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(f"/* A file. */\n\n{line}\n")
+    result = check_layers(tmp_path)
+    assert result.returncode == 1 and message in result.stdout, result
+
+
+def test_the_commented_configuration_has_every_key():
+    table = (SOURCES / "src/settings/settings-table.c").read_text()
+    keys = set(re.findall(r'\.name = "(\w+)"', table))
+    shipped = (SOURCES / "config/endpoints.conf").read_text()
+    missing = {key for key in keys if not re.search(rf"^// +{key} = ", shipped, re.MULTILINE)}
+    assert len(keys) > 15 and not missing
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "src/README.md"])
+def test_what_the_documents_link_to_exists(page):
+    path = SOURCES / page
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_map_knows_every_file_of_the_sources():
+    text = (SOURCES / "src/README.md").read_text()
+    names = {path.name.split(".")[0] for path in (SOURCES / "src").rglob("*.c")}
+    assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", text)} == set()

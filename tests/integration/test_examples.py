@@ -1,0 +1,122 @@
+"""The configurations that we ship, run as they are, with the servers that they are for."""
+
+import os
+import shutil
+import signal
+import socket
+
+import pytest
+from house import SOURCES, Process, Request, get, wait_answers
+
+EXAMPLES = SOURCES / "config/examples"
+NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: the examples name a user")
+
+
+def needs(program):
+    return pytest.mark.skipif(shutil.which(program) is None and not os.path.exists(program),
+                              reason=f"{program} is not installed")
+
+
+def every_worker_answers(n, host="127.0.0.1", path="/"):
+    return wait_answers(lambda: get(8080, path, host), lambda found: len({a.worker for a in found}) == n,
+                        f"{n} workers answer")
+
+
+def wait_serving(daemon, n):
+    """The answers that show n workers; then only their own faults can delay the rest."""
+    answers = every_worker_answers(n)
+    assert all(a.status == 200 for a in answers)
+    return answers
+
+
+SERVERS = [
+    pytest.param("gunicorn", ["127.0.0.1", "::1"], "/slow", marks=needs("/usr/bin/gunicorn")),
+    pytest.param("node", ["127.0.0.1", "::1"], "/slow", marks=needs("/usr/bin/node")),
+    pytest.param("lighttpd", ["127.0.0.1"], "/slow.sh", marks=needs("/usr/sbin/lighttpd")),
+]
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize(("name", "hosts", "slow"), SERVERS)
+def test_a_server_answers_with_every_worker_and_keeps_what_is_in_flight(house, name, hosts, slow):
+    daemon = house.run(EXAMPLES / f"{name}.conf")
+    wait_serving(daemon, 2)
+    for host in hosts:
+        assert get(8080, host=host).status == 200
+
+    request = Request(8080, slow)
+    request.wait_sent()
+    daemon.signal(signal.SIGTERM)
+    answer = request.answer()
+    assert answer.status == 200 and "Hello" in answer.body
+    assert daemon.wait(60) == 0
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize(("name", "hosts", "slow"), SERVERS)
+def test_a_killed_server_is_replaced(house, name, hosts, slow):
+    daemon = house.run(EXAMPLES / f"{name}.conf")
+    wait_serving(daemon, 2)
+    before = daemon.workers()
+    with Process(before[0]) as victim:
+        victim.kill()
+        victim.wait_gone()
+    wait_answers(daemon.workers, lambda found: len(set(found[-1]) - {before[0]}) == 2, "it is replaced")
+    wait_serving(daemon, 2)
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_datagram_service_echoes_with_every_worker(house, host):
+    daemon = house.run(EXAMPLES / "udp-echo.conf")
+
+    def ask():
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(20)
+            s.connect((host, 5300))
+            s.send(b"hello")
+            return s.recv(100)
+
+    wait_answers(ask, lambda found: {b"worker 0: hello", b"worker 1: hello"} == set(found), "both answer")
+    assert daemon.stop() == 0
+
+
+def test_every_example_is_good(house):
+    found = sorted(EXAMPLES.glob("*.conf"))
+    assert len(found) >= 4
+    for path in found:
+        result = house.command("-t", "-c", path)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_demo_of_the_quick_start(house):
+    """The shipped file, in a directory that looks like the sources after the build."""
+    place = house.directory / "build/quickstart/config/demo"
+    place.mkdir(parents=True)
+    shutil.copy(house.demo, place)
+    daemon = house.run(SOURCES / "config/quickstart.conf", cwd=house.directory)
+    answers = wait_answers(lambda: get(8080).body,
+                           lambda found: len({b.split("worker ")[1].split()[0] for b in found}) == 2,
+                           "both workers answer")
+    assert all(a.startswith("Hello from version 1: worker ") for a in answers)
+    assert get(8080, host="::1").status == 200
+    assert get(8080, "/healthz").body == "ok\n"
+    assert get(8080, "/nothing").status == 404
+
+    request = Request(8080, "/slow")
+    request.wait_sent()
+    daemon.signal(signal.SIGTERM)
+    assert request.answer().status == 200
+    assert daemon.wait() == 0
+
+
+def uncommented(text):
+    return "".join(line.replace("//", "", 1) if line.lstrip().startswith("//") else line
+                   for line in text.splitlines(keepends=True))
+
+
+def test_the_commented_configuration_is_good_as_it_is_and_with_every_key(house):
+    shipped = SOURCES / "config/endpoints.conf"
+    for path in (shipped, house.write(uncommented(shipped.read_text()), "all.conf")):
+        result = house.command("-t", "-c", path)
+        assert result.returncode == 0, result.stdout + result.stderr
