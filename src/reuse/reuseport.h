@@ -134,6 +134,8 @@ typedef struct ReuseOptions {
         int backlog;           /* 0: as large as the system allows (net.core.somaxconn) */
         uint64_t timeout_usec; /* dial: 0 = as long as the kernel tries */
         int cancel_fd;         /* dial: when this becomes readable, -ECANCELED; 0 = none */
+        bool is_async; /* dial: return a non-blocking socket at once; writable when connected, or
+                        * when that failed: SO_ERROR tells, connect(2) */
         const ReuseSockopt *sockopts;
         size_t n_sockopts;
 } ReuseOptions;

@@ -271,6 +271,8 @@ static int dial_one(const ReuseAddress *local, const ReuseAddress *remote,
                 return -errno;
 
         r = connect(fd, &remote->sa, remote->length) < 0 ? -errno : 0;
+        if (options->is_async && (r == 0 || r == -EINPROGRESS))
+                return TAKE_FD(fd);
         if (r == -EINPROGRESS || r == -EINTR)
                 r = wait_connected(fd, options->cancel_fd, deadline_usec);
         if (r < 0)

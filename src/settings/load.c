@@ -257,8 +257,13 @@ int load_services(const Tree *group, Settings *s, Report *report) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-Settings *settings_free(Settings *s) {
-        if (!s)
+Settings *settings_ref(Settings *s) {
+        s->n_ref++;
+        return s;
+}
+
+Settings *settings_unref(Settings *s) {
+        if (!s || --s->n_ref > 0)
                 return NULL;
 
         for (size_t i = 0; i < s->n_endpoints; i++)
@@ -371,7 +376,7 @@ static int load(const char *path, Report *report, Settings *s) {
 }
 
 int settings_load(const char *path, Problems *problems, Settings **ret) {
-        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_(settings_unrefp) Settings *s = NULL;
         _cleanup_(report_done) Report report = { 0 };
         int r, finished;
 
@@ -382,6 +387,7 @@ int settings_load(const char *path, Problems *problems, Settings **ret) {
         s = calloc(1, sizeof(Settings));
         if (!s)
                 return -ENOMEM;
+        s->n_ref = 1;
 
         r = load(path, &report, s);
         finished = report_finish(&report, problems);

@@ -26,6 +26,13 @@ typedef enum ServiceType {
         SERVICE_TYPE_INVALID = -EINVAL,
 } ServiceType;
 
+typedef enum Activation {
+        ACTIVATION_EAGER,
+        ACTIVATION_ON_DEMAND,
+        ACTIVATION_MAX,
+        ACTIVATION_INVALID = -EINVAL,
+} Activation;
+
 typedef enum Restart {
         RESTART_NO,
         RESTART_ON_FAILURE,
@@ -88,11 +95,14 @@ struct ServiceSettings {
         char **exec_start;
         ServiceType type;
         unsigned n_workers;
+
+        Activation activation;
         Restart restart;
         uint64_t restart_delay_usec;
         uint64_t restart_max_delay_usec;
         uint64_t timeout_start_usec; /* USEC_INFINITY: none */
         uint64_t timeout_stop_usec;
+        uint64_t watchdog_usec; /* 0: none */
         int kill_signal;
         int final_kill_signal;
         char *user;    /* as written, or NULL */
@@ -111,6 +121,7 @@ struct ServiceSettings {
 };
 
 typedef struct Settings {
+        unsigned n_ref;
         char **files;                 /* that were read */
         EndpointSettings **endpoints; /* in the order of the files */
         size_t n_endpoints;
@@ -137,8 +148,12 @@ void problems_done(Problems *p);
  * is unchanged.  Another negative errno: no memory, no processes; @problems may have some. */
 int settings_load(const char *path, Problems *problems, Settings **ret);
 
-Settings *settings_free(Settings *s);
-DEFINE_CLEANUP(Settings, settings_free)
+/* Shared by the manager and by every generation that was started from it. */
+Settings *settings_ref(Settings *s);
+
+/* Frees it with the last reference; @s may be NULL; returns NULL. */
+Settings *settings_unref(Settings *s);
+DEFINE_CLEANUP(Settings, settings_unref)
 
 /* NULL if there is none of that name. */
 const EndpointSettings *settings_find_endpoint(const Settings *s, const char *name);

@@ -36,7 +36,7 @@ static Settings *load_good(const char *text) {
 }
 
 static void an_empty_file_is_good(void **state) {
-        _cleanup_(settings_freep) Settings *s = load_good("");
+        _cleanup_(settings_unrefp) Settings *s = load_good("");
 
         assert_int_equal(s->n_endpoints, 0);
         assert_int_equal(s->n_services, 0);
@@ -46,7 +46,7 @@ static void an_empty_file_is_good(void **state) {
 }
 
 static void defaults_are_those_of_the_table(void **state) {
-        _cleanup_(settings_freep)
+        _cleanup_(settings_unrefp)
                         Settings *s = load_good("endpoints: { web: { listen_stream = 8080; } }\n"
                                                 "services: { site: { endpoints = \"web\";\n"
                                                 "  exec_start = [\"/bin/true\"]; } }\n");
@@ -80,7 +80,7 @@ static void defaults_are_those_of_the_table(void **state) {
 }
 
 static void every_form_of_address_is_read(void **state) {
-        _cleanup_(settings_freep) Settings *s = load_good(
+        _cleanup_(settings_unrefp) Settings *s = load_good(
                         "endpoints: {\n"
                         "  a: { listen_stream = [\"1\", \":2\", \"127.0.0.1:3\",\n"
                         "       \"[::1]:4\", \"[fe80::1%lo]:5\"]; };\n"
@@ -108,7 +108,7 @@ static void every_form_of_address_is_read(void **state) {
 }
 
 static void every_key_is_read(void **state) {
-        _cleanup_(settings_freep) Settings *s = load_good(
+        _cleanup_(settings_unrefp) Settings *s = load_good(
                         "endpoints: { web: { listen_stream = 8080; shared = true; backlog = 17;\n"
                         "  exclusive = false; }; dns: { listen_datagram = 53; }; };\n"
                         "services: { site: {\n"
@@ -161,7 +161,7 @@ static char *service_with(const char *keys) {
 
 static void a_user_has_its_groups_and_home(void **state) {
         _cleanup_free_ char *text = service_with("user = \"daemon\";");
-        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_(settings_unrefp) Settings *s = NULL;
         const struct passwd *entry = getpwnam("daemon");
         const ServiceSettings *v;
 
@@ -181,7 +181,7 @@ static void a_user_has_its_groups_and_home(void **state) {
 
 static void numbers_do_for_user_and_group(void **state) {
         _cleanup_free_ char *text = service_with("user = 4000000L; group = \"4000001\";");
-        _cleanup_(settings_freep) Settings *s = load_good(text);
+        _cleanup_(settings_unrefp) Settings *s = load_good(text);
         const ServiceSettings *v = s->services[0];
 
         assert_true(v->has_user);
@@ -195,7 +195,7 @@ static void numbers_do_for_user_and_group(void **state) {
 
 static void a_group_alone_leaves_the_user(void **state) {
         _cleanup_free_ char *text = service_with("group = 4000001;");
-        _cleanup_(settings_freep) Settings *s = load_good(text);
+        _cleanup_(settings_unrefp) Settings *s = load_good(text);
         const ServiceSettings *v = s->services[0];
 
         assert_true(v->has_user);
@@ -205,7 +205,7 @@ static void a_group_alone_leaves_the_user(void **state) {
 }
 
 static void what_may_come_later_is_a_warning(void **state) {
-        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_(settings_unrefp) Settings *s = NULL;
         Problems problems = { 0 };
 
         s = load_text("endpoints: { web: { listen_stream = 8080; backlog = 2147483647; }; };\n"
@@ -228,7 +228,7 @@ static void what_may_come_later_is_a_warning(void **state) {
 }
 
 static void ten_thousand_endpoints_are_found_by_name(void **state) {
-        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_(settings_unrefp) Settings *s = NULL;
         _cleanup_free_ char *text = NULL;
         size_t size;
         FILE *f = open_memstream(&text, &size);
