@@ -90,7 +90,7 @@ static int on_socket(sd_event_source *source, int fd, uint32_t events, void *use
         switch (s->reader) {
         case ENDPOINT_READER_WAKE:
                 if (s->endpoint->service)
-                        service_on_visitor(s->endpoint->service); /* changes the readers */
+                        service_on_visitor(s->endpoint->service, s->bank, s->slot);
                 break;
         case ENDPOINT_READER_RESET:
                 reset_visitors(s);

@@ -198,9 +198,25 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static bool shares_sockets(const Generation *g) {
+        for (size_t i = 0; i < g->service->n_endpoints; i++)
+                if (g->service->endpoints[i]->settings->is_shared)
+                        return true;
+
+        return false;
+}
+
 void generation_start(Generation *g) {
         for (unsigned i = 0; i < g->n_slots; i++)
                 start_slot(&g->slots[i]);
+        service_on_generation_changed(g->service, g);
+}
+
+void generation_wake(Generation *g, unsigned slot) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (!generation_has_reader(g, i) && (i == slot || shares_sockets(g)))
+                        start_slot(&g->slots[i]);
+
         service_on_generation_changed(g->service, g);
 }
 
@@ -234,6 +250,11 @@ void generation_on_worker_ready(Generation *g, Worker *w) {
 }
 
 static bool is_wanted_again(const Generation *g, const Worker *w) {
+        /* Nobody missed it: it sleeps until somebody comes. */
+        if (g->settings->activation == ACTIVATION_ON_DEMAND && w->end.si_code == CLD_EXITED &&
+            w->end.si_status == 0)
+                return false;
+
         switch (g->settings->restart) {
         case RESTART_ALWAYS:
                 return true;

@@ -48,6 +48,9 @@ DEFINE_CLEANUP(Generation, generation_free)
 /* Starts a worker in every slot.  One that cannot be started is tried again like one that died. */
 void generation_start(Generation *g);
 
+/* Starts a worker in a slot that sleeps; with a shared socket, in every slot that does. */
+void generation_wake(Generation *g, unsigned slot);
+
 /* Asks every worker to stop; none is replaced from now on.
  *
  * service_on_generation_gone() follows, or has been called when this returns if there was none. */

@@ -95,7 +95,7 @@ static void print_problems(const Problems *p) {
 
 int main(int argc, char *argv[]) {
         _cleanup_(manager_freep) Manager *manager = NULL;
-        _cleanup_(settings_freep) Settings *settings = NULL;
+        _cleanup_(settings_unrefp) Settings *settings = NULL;
         _cleanup_(problems_done) Problems problems = { 0 };
         Options options;
         int r;

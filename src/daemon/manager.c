@@ -352,7 +352,7 @@ Manager *manager_free(Manager *m) {
         m->above = above_free(m->above);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
-        m->settings = settings_free(m->settings);
+        m->settings = settings_unref(m->settings);
         m->event = sd_event_unref(m->event);
         free(m);
         return NULL;

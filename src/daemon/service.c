@@ -9,20 +9,27 @@
 #include "daemon/manager.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
-        [SERVICE_STOPPED] = "stopped", [SERVICE_STARTING] = "starting",
-        [SERVICE_RUNNING] = "running", [SERVICE_STOPPING] = "stopping",
-        [SERVICE_FAILED] = "failed",
+        [SERVICE_LISTENING] = "listening", [SERVICE_STOPPED] = "stopped",
+        [SERVICE_STARTING] = "starting",   [SERVICE_RUNNING] = "running",
+        [SERVICE_STOPPING] = "stopping",   [SERVICE_FAILED] = "failed",
 };
 
 const char *service_state_to_string(ServiceState state) {
         return state_names[state];
 }
 
+Generation *service_current(const Service *s) {
+        return s->banks[s->front];
+}
+
+const Generation *service_checked_generation(const Service *s) {
+        return NULL;
+}
+
 static LogFields fields_of(const Service *s) {
-        return (LogFields){
-                .service = s->settings->name,
-                .generation = s->current ? s->current->number : 0,
-        };
+        const Generation *g = service_current(s);
+
+        return (LogFields){ .service = s->settings->name, .generation = g ? g->number : 0 };
 }
 
 #define service_log(s, level, format, ...)                                                      \
@@ -40,6 +47,7 @@ int service_new(Manager *manager, const ServiceSettings *settings, Service **ret
 
         s->manager = manager;
         s->settings = settings;
+        TAILQ_INIT(&s->door_line);
         s->endpoints = calloc(settings->n_endpoints, sizeof(Endpoint *));
         if (!s->endpoints)
                 return -ENOMEM;
@@ -70,18 +78,19 @@ Service *service_free(Service *s) {
 }
 
 static ReuseRule make_rule(const Service *s) {
-        ReuseRule rule = reuse_rule_init(s->current ? s->current->bank : 0, /* n_slots= */ 0);
+        /* While it sleeps visitors wait in every slot of the front. */
+        ReuseRule rule = reuse_rule_init(s->front, s->settings->n_workers);
 
         rule.seed = s->manager->seed;
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
                         generation_put_live(s->banks[bank], &rule);
+        door_put(s, &rule);
 
         return rule;
 }
 
-/* All endpoints, or none: what was in force is put back. */
-static int put_rule(Service *s) {
+int service_put_rule(Service *s) {
         ReuseRule rule = make_rule(s);
         int r;
 
@@ -99,11 +108,17 @@ static int put_rule(Service *s) {
         return 0;
 }
 
+static bool is_on_demand(const Service *s) {
+        return s->settings->activation == ACTIVATION_ON_DEMAND;
+}
+
 static EndpointReader reader_of(const Service *s, unsigned bank, unsigned slot) {
         const Generation *g = s->banks[bank];
 
-        return g && !g->is_stopping && generation_has_reader(g, slot) ? ENDPOINT_READER_WORKER
-                                                                      : ENDPOINT_READER_RESET;
+        if (g && !g->is_stopping && generation_has_reader(g, slot))
+                return ENDPOINT_READER_WORKER;
+
+        return bank == s->front && is_on_demand(s) ? ENDPOINT_READER_WAKE : ENDPOINT_READER_RESET;
 }
 
 /* A shared socket is read as long as anybody reads it. */
@@ -112,7 +127,7 @@ static EndpointReader shared_reader_of(const Service *s, unsigned bank) {
                 if (reader_of(s, bank, slot) == ENDPOINT_READER_WORKER)
                         return ENDPOINT_READER_WORKER;
 
-        return ENDPOINT_READER_RESET;
+        return reader_of(s, bank, 0);
 }
 
 static void put_readers(Service *s) {
@@ -161,33 +176,48 @@ static void refuse_all(Service *s) {
         s->is_listening = false;
 }
 
-int service_start(Service *s) {
+int service_wake(Service *s) {
         Generation *g;
         int r;
 
-        if (s->current)
+        if (service_current(s))
                 return 0;
 
-        r = generation_new(s, s->settings, s->last_number + 1, /* bank= */ 0, &g);
-        if (r < 0)
-                return r;
-
-        s->last_number = g->number;
-        s->banks[g->bank] = s->current = g;
-        s->has_failed = false;
-
-        /* First the door, then the waiters: visitors queue from here on. */
-        r = listen_all(s);
+        r = generation_new(s, s->settings, s->last_number + 1, s->front, &g);
         if (r < 0) {
-                s->banks[g->bank] = s->current = NULL;
-                (void) generation_free(g);
+                service_log(s, LOG_ERR, "No generation can be made: %s", strerror(-r));
                 return r;
         }
 
+        s->last_number = g->number;
+        s->banks[s->front] = g;
+        s->has_failed = false;
         service_log(s, LOG_NOTICE, "Generation %u starts in %s with %u workers", g->number,
                     generation_color(g), g->n_slots);
         generation_start(g);
         return 0;
+}
+
+int service_start(Service *s) {
+        int r;
+
+        if (s->is_listening)
+                return 0;
+
+        /* First the door, then the waiters: visitors queue from here on. */
+        r = listen_all(s);
+        if (r < 0)
+                return r;
+
+        if (is_on_demand(s)) {
+                put_readers(s);
+                return 0;
+        }
+
+        r = service_wake(s);
+        if (r < 0)
+                refuse_all(s);
+        return r;
 }
 
 void service_stop(Service *s) {
@@ -203,12 +233,16 @@ void service_kill(Service *s) {
 }
 
 ServiceState service_state(const Service *s) {
-        if (!s->current)
+        const Generation *g = service_current(s);
+
+        if (!g && s->is_listening)
+                return SERVICE_LISTENING;
+        if (!g)
                 return s->has_failed ? SERVICE_FAILED : SERVICE_STOPPED;
-        if (s->current->is_stopping)
+        if (g->is_stopping)
                 return SERVICE_STOPPING;
 
-        return generation_has_all_been_ready(s->current) ? SERVICE_RUNNING : SERVICE_STARTING;
+        return generation_has_all_been_ready(g) ? SERVICE_RUNNING : SERVICE_STARTING;
 }
 
 unsigned service_n_workers(const Service *s) {
@@ -225,12 +259,17 @@ void service_on_generation_changed(Service *s, Generation *g) {
         if (!s->is_listening || g->is_stopping)
                 return;
 
-        (void) put_rule(s);
+        (void) service_put_rule(s);
         put_readers(s);
 }
 
-void service_on_visitor(Service *s) {
-        (void) service_start(s);
+void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
+        Generation *g = s->banks[bank];
+
+        if (g)
+                generation_wake(g, slot);
+        else if (service_wake(s) < 0)
+                refuse_all(s); /* nobody would ever come, and he would wait for ever */
 }
 
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
@@ -239,22 +278,33 @@ void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
                     n, bank_color(bank));
 }
 
-void service_on_generation_gone(Service *s, Generation *g) {
-        bool has_failed = g->has_failed;
-
-        assert(s->banks[g->bank] == g);
-
-        service_log(s, has_failed ? LOG_ERR : LOG_NOTICE, "Generation %u is gone%s", g->number,
-                    has_failed ? ": its workers ended badly and restart forbids others" : "");
-
-        s->manager->n_cut += g->n_cut;
-        s->banks[g->bank] = NULL;
-        if (s->current == g) {
-                s->current = NULL;
-                s->has_failed = has_failed;
-                refuse_all(s);
+/* Nobody is left in the bank that visitors go to. */
+static void front_is_empty(Service *s, bool has_failed) {
+        if (s->is_listening && is_on_demand(s) && !has_failed) {
+                service_log(s, LOG_INFO, "Asleep");
+                (void) service_put_rule(s);
+                put_readers(s);
+                return;
         }
 
+        s->has_failed = has_failed;
+        refuse_all(s);
+}
+
+void service_on_generation_gone(Service *s, Generation *g) {
+        bool has_failed = g->has_failed;
+        unsigned bank = g->bank;
+
+        assert(s->banks[bank] == g);
+
+        service_log(s, has_failed ? LOG_ERR : LOG_NOTICE, "Generation %u is gone%s", g->number,
+                    has_failed ? ": its workers ended badly and none will follow" : "");
+
+        s->manager->n_cut += g->n_cut;
+        s->banks[bank] = NULL;
         (void) generation_free(g);
+
+        if (bank == s->front)
+                front_is_empty(s, has_failed);
         manager_on_service_changed(s->manager, s);
 }

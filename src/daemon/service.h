@@ -2,9 +2,10 @@
 
 /* A program, its endpoints, its policy.
  *
- * A service has one generation that its visitors go to, *current*; while a deploy lasts there is a
- * second one, and others may still drain in further banks.  A bank holds at most one generation until
- * its last worker is gone.  The service alone makes the rule, from what its generations say is live.
+ * Visitors go to one bank, the *front*.  The generation that lives there serves them; while there is none
+ * the service sleeps, and the first visitor wakes it.  While a deploy lasts there is a second generation,
+ * and others may still drain in further banks.  A bank holds at most one generation until its last worker
+ * is gone.  The service alone makes the rule, from what its generations, its deploy and its door say.
  */
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "daemon/door.h"
 #include "daemon/endpoint.h"
 #include "daemon/generation.h"
 #include "reuse/reuseport.h"
@@ -20,7 +22,8 @@
 
 typedef enum ServiceState {
         SERVICE_STOPPED,
-        SERVICE_STARTING, /* until every worker has been ready once */
+        SERVICE_LISTENING, /* asleep: the first visitor wakes it */
+        SERVICE_STARTING,  /* until every worker has been ready once */
         SERVICE_RUNNING,
         SERVICE_STOPPING,
         SERVICE_FAILED, /* nobody is left, and the settings say that nobody comes */
@@ -34,9 +37,10 @@ struct Service {
         Endpoint **endpoints; /* in the order of the settings; borrowed from the manager */
         size_t n_endpoints;
         Generation *banks[REUSE_BANKS_MAX]; /* owned */
-        Generation *current;                /* one of them, or NULL */
+        unsigned front;                     /* the bank that visitors go to */
         unsigned last_number;
-        uint64_t n_reset; /* visitors who came where nobody would have served them */
+        DoorLine door_line; /* who waits for the door, the first has it */
+        uint64_t n_reset;   /* visitors who came where nobody would have served them */
         bool is_listening;
         bool has_failed;
 };
@@ -46,10 +50,14 @@ int service_new(Manager *manager, const ServiceSettings *settings, Service **ret
 Service *service_free(Service *s);
 DEFINE_CLEANUP(Service, service_free)
 
-/* Lets visitors in and starts a generation for them; nothing if one is there.
+/* Lets visitors in.  A service that is eager starts a generation for them, another one sleeps until the
+ * first comes.  Nothing if it does already.
  *
  * Returns 0 or a negative errno; what failed is logged. */
 int service_start(Service *s);
+
+/* Starts a generation in the front bank if there is none, also if the service is not eager. */
+int service_wake(Service *s);
 
 /* Asks every generation to stop.  What of the sockets is left open or closed is the caller's affair. */
 void service_stop(Service *s);
@@ -57,13 +65,23 @@ void service_stop(Service *s);
 /* The final signal for all that are left. */
 void service_kill(Service *s);
 
+/* The generation that visitors go to; NULL: asleep or stopped. */
+Generation *service_current(const Service *s);
+
+/* The one that the door to the bank leads to, NULL: none is being checked. */
+const Generation *service_checked_generation(const Service *s);
+
 ServiceState service_state(const Service *s);
 const char *service_state_to_string(ServiceState state);
 
 unsigned service_n_workers(const Service *s);
 
-/* From Endpoint: somebody came to a service that sleeps. */
-void service_on_visitor(Service *s);
+/* Makes the rule anew and puts it in force, on all endpoints or on none.  Returns 0 or a negative
+ * error, which is logged. */
+int service_put_rule(Service *s);
+
+/* From Endpoint: somebody came to a place whose worker sleeps. */
+void service_on_visitor(Service *s, unsigned bank, unsigned slot);
 
 /* From Endpoint: @n visitors came to a bank where nobody will ever serve them, and were reset. */
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n);

@@ -57,6 +57,8 @@ static void worker_set_state(Worker *w, WorkerState state) {
 
         w->state = state;
         w->since_usec = now_usec();
+        if (state != WORKER_STARTING)
+                w->readiness = readiness_free(w->readiness);
 
         switch (state) {
         case WORKER_STARTING:
@@ -114,8 +116,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         char duration[DURATION_TEXT_SIZE], name[32];
 
         if (w->state == WORKER_STARTING) {
-                worker_log(w, LOG_WARNING, "was not ready within timeout_start = %s, killing it",
-                           format_duration(s->timeout_start_usec, duration, sizeof(duration)));
+                const char *why = w->readiness ? readiness_why_not(w->readiness) : NULL;
+
+                worker_log(w, LOG_WARNING,
+                           "was not ready within timeout_start = %s, killing it%s%s",
+                           format_duration(s->timeout_start_usec, duration, sizeof(duration)),
+                           why ? ": " : "", why ?: "");
                 kill_group(w, SIGKILL);
                 return 0;
         }
@@ -134,6 +140,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static void set_ready(Worker *w) {
+        worker_set_state(w, WORKER_READY);
+        worker_log(w, LOG_INFO, "is ready");
+        generation_on_worker_ready(w->generation, w);
+}
+
 void worker_on_message(Worker *w, const NotifyMessage *m) {
         if (m->status) {
                 free(w->status_text);
@@ -141,11 +153,13 @@ void worker_on_message(Worker *w, const NotifyMessage *m) {
                 worker_log(w, LOG_DEBUG, "says \"%s\"", m->status);
         }
 
-        if (!m->is_ready || w->state != WORKER_STARTING)
-                return;
+        if (m->is_ready && w->state == WORKER_STARTING &&
+            w->generation->settings->type == SERVICE_TYPE_NOTIFY)
+                set_ready(w);
+}
 
-        worker_set_state(w, WORKER_READY);
-        generation_on_worker_ready(w->generation, w);
+void worker_on_accepted(Worker *w) {
+        set_ready(w);
 }
 
 bool worker_ended_well(const Worker *w) {
@@ -291,7 +305,11 @@ static int begin(Worker *w, const char **reterr_what) {
                 return r;
 
         *reterr_what = "watch";
-        return watch_child(w, pidfd);
+        r = watch_child(w, pidfd);
+        if (r < 0 || s->type != SERVICE_TYPE_EXEC)
+                return r;
+
+        return readiness_new(w, &w->readiness);
 }
 
 int worker_start(Generation *g, unsigned slot, Worker **ret) {
@@ -316,8 +334,6 @@ int worker_start(Generation *g, unsigned slot, Worker **ret) {
 
         worker_set_state(w, WORKER_STARTING);
         worker_log(w, LOG_INFO, "started");
-        if (g->settings->type == SERVICE_TYPE_EXEC)
-                worker_set_state(w, WORKER_READY);
 
         *ret = TAKE_PTR(w);
         return 0;
@@ -334,6 +350,7 @@ Worker *worker_free(Worker *w) {
 
         w->child = sd_event_source_disable_unref(w->child);
         w->timer = timer_disarm(w->timer);
+        w->readiness = readiness_free(w->readiness);
         w->notify = notify_free(w->notify);
         free(w->status_text);
         free(w);

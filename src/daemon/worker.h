@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/notify.h"
+#include "daemon/readiness.h"
 
 typedef struct Generation Generation;
 
@@ -39,6 +40,7 @@ struct Worker {
         sd_event_source *child; /* owns the pidfd */
         sd_event_source *timer; /* of the state */
         Notify *notify;
+        Readiness *readiness; /* of type "exec", while starting */
         char *status_text;
         bool has_been_ready;
         bool was_cut;  /* the final signal was needed */
@@ -65,5 +67,8 @@ const char *worker_state_to_string(WorkerState state);
 /* Whether it ended as it should: exit status 0, or the signal that we sent. */
 bool worker_ended_well(const Worker *w);
 
-/* From Notify. */
+/* From Readiness: it has accepted on every address. */
+void worker_on_accepted(Worker *w);
+
+/* From Notify.  Does not free the worker. */
 void worker_on_message(Worker *w, const NotifyMessage *m);
