@@ -43,22 +43,17 @@ static const Row rows[] = {
 
         { DEPLOY_DRAINING, DEPLOY_ON_LEFT_EMPTY, DEPLOY_LEAVING, DEPLOY_DO_ASK_OLD },
         { DEPLOY_DRAINING, DEPLOY_ON_DRAIN_DELAY, DEPLOY_LEAVING, DEPLOY_DO_ASK_OLD },
-        { DEPLOY_DRAINING, DEPLOY_ON_OLD_LOST, DEPLOY_DRAINING, DEPLOY_DO_RESCUE_OLD },
         { DEPLOY_DRAINING, DEPLOY_ON_PROBES_FAILED, DEPLOY_REVERTING, DEPLOY_DO_REVERT },
         { DEPLOY_DRAINING, DEPLOY_ON_NEW_LOST, DEPLOY_REVERTING, DEPLOY_DO_REVERT },
         { DEPLOY_DRAINING, DEPLOY_ON_LEFT_GONE, DEPLOY_DONE, DEPLOY_DO_FINISH },
         { DEPLOY_DRAINING, DEPLOY_ON_ABORT, DEPLOY_REVERTING, DEPLOY_DO_REVERT },
 
-        { DEPLOY_LEAVING, DEPLOY_ON_NEW_LOST, DEPLOY_LEAVING, DEPLOY_DO_REPLACE_NEW },
-        { DEPLOY_LEAVING, DEPLOY_ON_OLD_LOST, DEPLOY_LEAVING, DEPLOY_DO_RESCUE_OLD },
-        { DEPLOY_LEAVING, DEPLOY_ON_DRAIN_TIMEOUT, DEPLOY_LEAVING, DEPLOY_DO_KILL_OLD },
         { DEPLOY_LEAVING, DEPLOY_ON_LEFT_GONE, DEPLOY_DONE, DEPLOY_DO_FINISH },
 
         { DEPLOY_REVERTING, DEPLOY_ON_LEFT_EMPTY, DEPLOY_RETREATING, DEPLOY_DO_ASK_NEW },
         { DEPLOY_REVERTING, DEPLOY_ON_DRAIN_DELAY, DEPLOY_RETREATING, DEPLOY_DO_ASK_NEW },
         { DEPLOY_REVERTING, DEPLOY_ON_LEFT_GONE, DEPLOY_ROLLED_BACK, DEPLOY_DO_ROLL_BACK },
 
-        { DEPLOY_RETREATING, DEPLOY_ON_DRAIN_TIMEOUT, DEPLOY_RETREATING, DEPLOY_DO_KILL_NEW },
         { DEPLOY_RETREATING, DEPLOY_ON_LEFT_GONE, DEPLOY_ROLLED_BACK, DEPLOY_DO_ROLL_BACK },
 };
 /* clang-format on */
@@ -74,7 +69,6 @@ static const char *const state_names[DEPLOY_STATE_MAX] = {
 static const char *const event_names[DEPLOY_EVENT_MAX] = {
         [DEPLOY_ON_READY] = "all new ready",
         [DEPLOY_ON_NEW_LOST] = "new worker lost",
-        [DEPLOY_ON_OLD_LOST] = "old worker lost",
         [DEPLOY_ON_OLD_GONE] = "old generation gone",
         [DEPLOY_ON_PROBES_OK] = "probes ok",
         [DEPLOY_ON_PROBES_OK_HOLD] = "probes ok, hold",
@@ -84,7 +78,6 @@ static const char *const event_names[DEPLOY_EVENT_MAX] = {
         [DEPLOY_ON_LAST_STEP] = "last step over",
         [DEPLOY_ON_LEFT_EMPTY] = "left bank empty",
         [DEPLOY_ON_DRAIN_DELAY] = "drain_delay over",
-        [DEPLOY_ON_DRAIN_TIMEOUT] = "drain_timeout over",
         [DEPLOY_ON_LEFT_GONE] = "left generation gone",
         [DEPLOY_ON_PROMOTE] = "promote",
         [DEPLOY_ON_ABORT] = "abort",
@@ -92,20 +85,11 @@ static const char *const event_names[DEPLOY_EVENT_MAX] = {
 };
 
 static const char *const action_names[DEPLOY_ACTION_MAX] = {
-        [DEPLOY_DO_NOTHING] = "nothing",
-        [DEPLOY_DO_CHECK] = "check",
-        [DEPLOY_DO_HOLD] = "hold",
-        [DEPLOY_DO_SHARE] = "next share",
-        [DEPLOY_DO_SWITCH] = "switch",
-        [DEPLOY_DO_ASK_OLD] = "ask old to stop",
-        [DEPLOY_DO_KILL_OLD] = "kill old",
-        [DEPLOY_DO_RESCUE_OLD] = "restart old once if its queue is not empty",
-        [DEPLOY_DO_REPLACE_NEW] = "restart policy for new",
-        [DEPLOY_DO_REVERT] = "revert",
-        [DEPLOY_DO_ASK_NEW] = "ask new to stop",
-        [DEPLOY_DO_KILL_NEW] = "kill new",
-        [DEPLOY_DO_FINISH] = "finish",
-        [DEPLOY_DO_ROLL_BACK] = "publish rolled_back",
+        [DEPLOY_DO_NOTHING] = "nothing", [DEPLOY_DO_CHECK] = "check",
+        [DEPLOY_DO_HOLD] = "hold",       [DEPLOY_DO_SHARE] = "next share",
+        [DEPLOY_DO_SWITCH] = "switch",   [DEPLOY_DO_ASK_OLD] = "ask old to stop",
+        [DEPLOY_DO_REVERT] = "revert",   [DEPLOY_DO_ASK_NEW] = "ask new to stop",
+        [DEPLOY_DO_FINISH] = "finish",   [DEPLOY_DO_ROLL_BACK] = "publish rolled_back",
 };
 
 bool deploy_table_look_up(DeployState state, DeployEvent event, DeployState *ret_next,

@@ -13,8 +13,12 @@
  *         the new one's bank empties)
  *
  * People see "draining" for leaving and "reverting" for retreating.  A pair that has no row is ignored;
- * a verb that has none is refused.  The old generation replaces its own workers until it is asked to
- * stop; the new one does so only from then on: before, a loss is a verdict.
+ * a verb that has none is refused.
+ *
+ * Two things are not here because a generation does them by itself, deploy or not.  The old one replaces its
+ * own workers until it is asked to stop, at once if somebody waits; the new one does so only from then on:
+ * before, a loss is a verdict.  And who was asked to stop is killed after drain_timeout, also when the
+ * deploy that asked is long forgotten.
  */
 
 #include <errno.h>
@@ -38,7 +42,6 @@ typedef enum DeployState {
 typedef enum DeployEvent {
         DEPLOY_ON_READY,             /* every worker of the new generation is ready */
         DEPLOY_ON_NEW_LOST,          /* a worker of the new generation ended, or could not start */
-        DEPLOY_ON_OLD_LOST,          /* a worker of the old one ended; it is replaced */
         DEPLOY_ON_OLD_GONE,          /* the old one has no worker, and its next ones fail */
         DEPLOY_ON_PROBES_OK,         /* enough rounds in a row; go on */
         DEPLOY_ON_PROBES_OK_HOLD,    /* the same, but somebody wants to look first */
@@ -59,17 +62,13 @@ typedef enum DeployEvent {
 
 typedef enum DeployAction {
         DEPLOY_DO_NOTHING,
-        DEPLOY_DO_CHECK,       /* open the door, probe every slot */
-        DEPLOY_DO_HOLD,        /* tell people where the door is */
-        DEPLOY_DO_SHARE,       /* the next share to the new one; without steps: all */
-        DEPLOY_DO_SWITCH,      /* all to the new one; begin to empty the old one's bank */
-        DEPLOY_DO_ASK_OLD,     /* kill_signal to the old one */
-        DEPLOY_DO_KILL_OLD,    /* final_kill_signal to it */
-        DEPLOY_DO_RESCUE_OLD,  /* replace its worker once, if its queue is not empty */
-        DEPLOY_DO_REPLACE_NEW, /* from now on the restart policy holds for the new one */
-        DEPLOY_DO_REVERT,      /* all to the old one; begin to empty the new one's bank */
+        DEPLOY_DO_CHECK,   /* open the door, probe every slot */
+        DEPLOY_DO_HOLD,    /* tell people where the door is */
+        DEPLOY_DO_SHARE,   /* the next share to the new one; without steps: all */
+        DEPLOY_DO_SWITCH,  /* all to the new one; begin to empty the old one's bank */
+        DEPLOY_DO_ASK_OLD, /* kill_signal to the old one */
+        DEPLOY_DO_REVERT,  /* all to the old one; begin to empty the new one's bank */
         DEPLOY_DO_ASK_NEW,
-        DEPLOY_DO_KILL_NEW,
         DEPLOY_DO_FINISH,    /* hook_post, publish "done" */
         DEPLOY_DO_ROLL_BACK, /* hook_failed, publish "rolled_back" */
         DEPLOY_ACTION_MAX,

@@ -264,6 +264,25 @@ int endpoint_listen(Endpoint *e, const ReuseRule *rule) {
         return endpoint_watch(e);
 }
 
+int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
+        unsigned n_slots = endpoint_n_slots(e->settings, n_workers);
+        bool has_grown = false;
+        int r;
+
+        for (size_t i = 0; i < e->n_groups; i++) {
+                ReuseGroup *g = e->groups[i];
+
+                if (bank < reuse_group_n_banks(g) && reuse_group_n_slots(g, bank) >= n_slots)
+                        continue;
+                r = reuse_group_grow(g, bank, n_slots);
+                if (r < 0)
+                        return r;
+                has_grown = true;
+        }
+
+        return has_grown && e->n_sockets > 0 ? endpoint_watch(e) : 0;
+}
+
 int endpoint_refuse(Endpoint *e) {
         int first = 0;
 

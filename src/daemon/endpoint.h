@@ -72,6 +72,10 @@ int endpoint_listen(Endpoint *e, const ReuseRule *rule);
 /* Says who reads that socket from now on. */
 void endpoint_socket_set_reader(EndpointSocket *s, EndpointReader reader);
 
+/* Makes sure that a bank has slots for @n_workers; the bank may be the next that there is not yet.  The
+ * rule in force leads nobody there.  Returns 0 or a negative error, and then nothing was opened. */
+int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers);
+
 /* From now on nobody gets in; the port stays ours. */
 int endpoint_refuse(Endpoint *e);
 

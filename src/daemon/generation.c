@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -22,8 +23,7 @@ const char *generation_color(const Generation *g) {
         return bank_color(g->bank);
 }
 
-int generation_new(Service *s, const ServiceSettings *settings, unsigned number, unsigned bank,
-                   Generation **ret) {
+int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Generation **ret) {
         _cleanup_(generation_freep) Generation *g = NULL;
 
         g = calloc(1, sizeof(*g));
@@ -31,14 +31,15 @@ int generation_new(Service *s, const ServiceSettings *settings, unsigned number,
                 return -ENOMEM;
 
         g->service = s;
-        g->settings = settings;
+        g->build = build_ref(build);
+        g->settings = build->service;
         g->number = number;
         g->bank = bank;
-        g->slots = calloc(settings->n_workers, sizeof(GenerationSlot));
+        g->slots = calloc(g->settings->n_workers, sizeof(GenerationSlot));
         if (!g->slots)
                 return -ENOMEM;
 
-        g->n_slots = settings->n_workers;
+        g->n_slots = g->settings->n_workers;
         for (unsigned i = 0; i < g->n_slots; i++) {
                 g->slots[i].generation = g;
                 g->slots[i].number = i;
@@ -57,6 +58,7 @@ Generation *generation_free(Generation *g) {
                 g->slots[i].worker = worker_free(g->slots[i].worker);
         }
         free(g->slots);
+        g->build = build_unref(g->build);
         free(g);
         return NULL;
 }
@@ -91,6 +93,14 @@ bool generation_has_all_been_ready(const Generation *g) {
         return true;
 }
 
+bool generation_is_failing(const Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (slot_is_ready(&g->slots[i]) || g->slots[i].n_failures == 0)
+                        return false;
+
+        return true;
+}
+
 void generation_put_live(const Generation *g, ReuseRule *rule) {
         bool any = generation_n_ready(g) > 0;
 
@@ -100,14 +110,6 @@ void generation_put_live(const Generation *g, ReuseRule *rule) {
 
 bool generation_has_reader(const Generation *g, unsigned slot) {
         return slot < g->n_slots && (g->slots[slot].worker || g->slots[slot].restart);
-}
-
-static bool has_future(const Generation *g) {
-        for (unsigned i = 0; i < g->n_slots; i++)
-                if (generation_has_reader(g, i))
-                        return true;
-
-        return false;
 }
 
 /* A visitor who waits is served by the next, at once: his wait must not be the back-off.  One that
@@ -171,20 +173,21 @@ static int prepare_sockets(const GenerationSlot *slot) {
         return 0;
 }
 
-static void start_slot(GenerationSlot *slot) {
+/* Returns 0 or a negative errno, which is logged. */
+static int try_slot(GenerationSlot *slot, Build *build) {
         Generation *g = slot->generation;
         int r;
 
         r = prepare_sockets(slot);
-        if (r >= 0)
-                r = worker_start(g, slot->number, &slot->worker);
-        if (r < 0) {
-                schedule_restart(slot, NULL);
-                return;
-        }
+        if (r < 0)
+                return r;
 
-        if (slot->worker->state == WORKER_READY)
-                slot->has_been_ready = true;
+        return worker_start(g, slot->number, build, &slot->worker);
+}
+
+static void start_slot(GenerationSlot *slot) {
+        if (try_slot(slot, slot->generation->build) < 0)
+                schedule_restart(slot, NULL);
 }
 
 static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -206,9 +209,69 @@ static bool shares_sockets(const Generation *g) {
         return false;
 }
 
+static bool has_future(const Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (generation_has_reader(g, i))
+                        return true;
+
+        return false;
+}
+
+/* Tells what became of us, which may be the end. */
+static void report(Generation *g) {
+        if (has_future(g))
+                service_on_generation_changed(g->service, g);
+        else
+                service_on_generation_gone(g->service, g);
+}
+
+static void start_on_trial(Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++) {
+                char why[128];
+                int r;
+
+                r = try_slot(&g->slots[i], g->build);
+                if (r >= 0)
+                        continue;
+
+                snprintf(why, sizeof(why), "worker %u could not be started: %s", i,
+                         reuse_strerror(r));
+                service_on_worker_lost(g->service, g, why);
+                break;
+        }
+
+        report(g);
+}
+
 void generation_start(Generation *g) {
+        if (g->is_on_trial) {
+                start_on_trial(g);
+                return;
+        }
+
         for (unsigned i = 0; i < g->n_slots; i++)
                 start_slot(&g->slots[i]);
+        service_on_generation_changed(g->service, g);
+}
+
+void generation_begin_trial(Generation *g) {
+        g->is_on_trial = true;
+}
+
+void generation_end_trial(Generation *g) {
+        g->is_on_trial = false;
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (!generation_has_reader(g, i))
+                        start_slot(&g->slots[i]);
+
+        service_on_generation_changed(g->service, g);
+}
+
+void generation_rescue(Generation *g, Build *build) {
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (!generation_has_reader(g, i))
+                        (void) try_slot(&g->slots[i], build); /* else they are reset, and counted */
+
         service_on_generation_changed(g->service, g);
 }
 
@@ -220,7 +283,7 @@ void generation_wake(Generation *g, unsigned slot) {
         service_on_generation_changed(g->service, g);
 }
 
-void generation_stop(Generation *g) {
+void generation_stop(Generation *g, uint64_t timeout_usec) {
         if (g->is_stopping)
                 return;
 
@@ -228,7 +291,7 @@ void generation_stop(Generation *g) {
         for (unsigned i = 0; i < g->n_slots; i++) {
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 if (g->slots[i].worker)
-                        worker_stop(g->slots[i].worker);
+                        worker_stop(g->slots[i].worker, timeout_usec);
         }
 
         if (generation_n_workers(g) == 0)
@@ -273,11 +336,13 @@ static bool is_wanted_again(const Generation *g, const Worker *w) {
 
 void generation_on_worker_gone(Generation *g, Worker *w) {
         GenerationSlot *slot = &g->slots[w->slot];
+        char why[128];
 
         assert(slot->worker == w);
         g->n_cut += w->was_cut ? 1 : 0;
+        worker_describe_end(w, why, sizeof(why));
 
-        if (!g->is_stopping) {
+        if (!g->is_stopping && !g->is_on_trial) {
                 if (is_wanted_again(g, w))
                         schedule_restart(slot, w);
                 else if (!worker_ended_well(w))
@@ -285,9 +350,8 @@ void generation_on_worker_gone(Generation *g, Worker *w) {
         }
 
         slot->worker = worker_free(w);
+        if (g->is_on_trial && !g->is_stopping)
+                service_on_worker_lost(g->service, g, why);
 
-        if (has_future(g))
-                service_on_generation_changed(g->service, g);
-        else
-                service_on_generation_gone(g->service, g);
+        report(g);
 }

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
+#include "daemon/build.h"
 #include "daemon/worker.h"
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
@@ -28,7 +29,8 @@ typedef struct GenerationSlot {
 
 struct Generation {
         Service *service;                /* borrowed */
-        const ServiceSettings *settings; /* frozen */
+        Build *build;                    /* a reference */
+        const ServiceSettings *settings; /* of the build */
         unsigned number;
         unsigned bank;
         GenerationSlot *slots;
@@ -36,31 +38,50 @@ struct Generation {
         unsigned n_restarts;
         unsigned n_cut; /* workers that needed the final signal */
         bool is_stopping;
-        bool has_failed; /* a worker ended badly and is not replaced */
+        bool is_on_trial; /* a lost worker is a verdict, not to be replaced */
+        bool has_failed;  /* a worker ended badly and is not replaced */
 };
 
-/* Makes one without workers.  Returns 0 or -ENOMEM. */
-int generation_new(Service *s, const ServiceSettings *settings, unsigned number, unsigned bank,
-                   Generation **ret);
+/* Makes one without workers.
+ *
+ * @build  a reference is taken
+ *
+ * Returns 0 or -ENOMEM. */
+int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Generation **ret);
 Generation *generation_free(Generation *g);
 DEFINE_CLEANUP(Generation, generation_free)
 
-/* Starts a worker in every slot.  One that cannot be started is tried again like one that died. */
+/* Starts a worker in every slot.  One that cannot be started is tried again like one that died.  May
+ * free the generation if it is on trial and none could be started. */
 void generation_start(Generation *g);
+
+/* While it is on trial the loss of a worker is reported to service_on_worker_lost() instead of mended. */
+void generation_begin_trial(Generation *g);
+
+/* From now on its workers are replaced, those that are missing at once. */
+void generation_end_trial(Generation *g);
+
+/* Fills its empty slots with workers from another build: who waits there was led there by a version that
+ * is gone, and must be served by one that works. */
+void generation_rescue(Generation *g, Build *build);
 
 /* Starts a worker in a slot that sleeps; with a shared socket, in every slot that does. */
 void generation_wake(Generation *g, unsigned slot);
 
 /* Asks every worker to stop; none is replaced from now on.
  *
+ * @timeout_usec  until the final signal
+ *
  * service_on_generation_gone() follows, or has been called when this returns if there was none. */
-void generation_stop(Generation *g);
+void generation_stop(Generation *g, uint64_t timeout_usec);
 
 /* The final signal for all that are left. */
 void generation_kill(Generation *g);
 
 unsigned generation_n_workers(const Generation *g);
 unsigned generation_n_ready(const Generation *g);
+/* Whether nobody of it serves, and those that followed failed before they could. */
+bool generation_is_failing(const Generation *g);
 bool generation_has_all_been_ready(const Generation *g);
 
 /* Writes which slots are live into @rule: those whose worker is ready; if there is none, all, so that

@@ -52,8 +52,8 @@ static int put_basics(const ServiceSettings *s, char ***environment) {
 }
 
 /* What the settings say wins over what we say of the program's surroundings. */
-static int put_own(const ServiceSettings *s, char ***environment) {
-        STRV_FOREACH(word, s->environment) {
+static int put_own(const Build *build, char ***environment) {
+        STRV_FOREACH(word, build->environment) {
                 size_t length = (size_t) (strchrnul(*word, '=') - *word) + 1;
                 char **old = *environment;
                 char *copy = strdup(*word);
@@ -132,7 +132,8 @@ static int put_listen_fds(const Generation *g, const Handoff *h, char ***environ
         return r;
 }
 
-int handoff_init(const Generation *g, unsigned slot, const char *notify_path, Handoff *ret) {
+int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
+                 Handoff *ret) {
         const Service *s = g->service;
         Handoff h = { 0 };
         size_t n_fds = 0;
@@ -147,9 +148,9 @@ int handoff_init(const Generation *g, unsigned slot, const char *notify_path, Ha
         for (size_t i = 0; i < s->n_endpoints; i++)
                 endpoint_put_fds(s->endpoints[i], g->bank, slot, h.fds, &h.n_fds);
 
-        r = put_basics(g->settings, &h.environment);
+        r = put_basics(build->service, &h.environment);
         if (r >= 0)
-                r = put_own(g->settings, &h.environment);
+                r = put_own(build, &h.environment);
         if (r >= 0)
                 r = put_listen_fds(g, &h, &h.environment);
         if (r >= 0)

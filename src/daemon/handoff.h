@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/cleanup.h"
+#include "daemon/build.h"
 
 typedef struct Generation Generation;
 
@@ -20,5 +21,6 @@ typedef struct Handoff {
  * @notify_path  its NOTIFY_SOCKET
  *
  * Words whose value is the worker's own pid have a SPAWN_PID_HOLE.  Returns 0 or -ENOMEM. */
-int handoff_init(const Generation *g, unsigned slot, const char *notify_path, Handoff *ret);
+int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
+                 Handoff *ret);
 void handoff_done(Handoff *h);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ Generation *service_current(const Service *s) {
 }
 
 const Generation *service_checked_generation(const Service *s) {
-        return NULL;
+        return s->deploy && s->front != s->deploy->new_bank ? s->deploy->new : NULL;
 }
 
 static LogFields fields_of(const Service *s) {
@@ -48,6 +49,7 @@ int service_new(Manager *manager, const ServiceSettings *settings, Service **ret
         s->manager = manager;
         s->settings = settings;
         TAILQ_INIT(&s->door_line);
+        LIST_INIT(&s->hooks);
         s->endpoints = calloc(settings->n_endpoints, sizeof(Endpoint *));
         if (!s->endpoints)
                 return -ENOMEM;
@@ -68,8 +70,11 @@ Service *service_free(Service *s) {
         if (!s)
                 return NULL;
 
+        s->deploy = deploy_free(s->deploy);
+        detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 s->banks[bank] = generation_free(s->banks[bank]);
+        s->previous_build = build_unref(s->previous_build);
         for (size_t i = 0; i < s->n_endpoints; i++)
                 s->endpoints[i]->service = NULL;
         free(s->endpoints);
@@ -82,6 +87,8 @@ static ReuseRule make_rule(const Service *s) {
         ReuseRule rule = reuse_rule_init(s->front, s->settings->n_workers);
 
         rule.seed = s->manager->seed;
+        if (s->deploy)
+                deploy_put(s->deploy, &rule);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
                         generation_put_live(s->banks[bank], &rule);
@@ -146,6 +153,68 @@ static void put_readers(Service *s) {
         }
 }
 
+static int grow_bank(Service *s, unsigned bank, unsigned n_workers) {
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                int r = endpoint_grow(s->endpoints[i], bank, n_workers);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static bool bank_is_open(const Service *s, unsigned bank) {
+        const Endpoint *e = s->endpoints[0];
+
+        return e->n_groups > 0 && bank < reuse_group_n_banks(e->groups[0]);
+}
+
+/* Who holds the banks, for whom it concerns. */
+static char *describe_banks(const Service *s) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0;
+        FILE *stream;
+
+        stream = open_memstream(&text, &size);
+        if (!stream)
+                return NULL;
+
+        fprintf(stream, "every bank is taken:");
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        fprintf(stream, " %s by generation %u (%u workers%s)", bank_color(bank),
+                                s->banks[bank]->number, generation_n_workers(s->banks[bank]),
+                                s->banks[bank]->is_stopping ? ", finishing their connections" : "");
+        fprintf(stream, "; wait until one is gone, or end it: kill --old");
+
+        return fclose(stream) == 0 ? TAKE_PTR(text) : NULL;
+}
+
+int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why) {
+        int r = -EBUSY;
+
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
+                if (bank == s->front || s->banks[bank])
+                        continue;
+
+                r = grow_bank(s, bank, n_workers);
+                if (r < 0) {
+                        if (asprintf(reterr_why, "the bank %s cannot be %s: %s", bank_color(bank),
+                                     bank_is_open(s, bank) ? "grown" : "opened",
+                                     reuse_strerror(r)) < 0)
+                                *reterr_why = NULL;
+                        return r;
+                }
+
+                *ret = bank;
+                return 0;
+        }
+
+        *reterr_why = describe_banks(s);
+        return r;
+}
+
 static int listen_all(Service *s) {
         ReuseRule rule = make_rule(s);
         int r;
@@ -176,26 +245,67 @@ static void refuse_all(Service *s) {
         s->is_listening = false;
 }
 
-int service_wake(Service *s) {
+int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret) {
+        Generation *g;
+        int r;
+
+        assert(!s->banks[bank]);
+
+        r = generation_new(s, build, s->last_number + 1, bank, &g);
+        if (r < 0)
+                return r;
+
+        s->last_number = g->number;
+        s->banks[bank] = g;
+        *ret = g;
+        return 0;
+}
+
+int service_wake_build(Service *s, Build *build) {
         Generation *g;
         int r;
 
         if (service_current(s))
                 return 0;
 
-        r = generation_new(s, s->settings, s->last_number + 1, s->front, &g);
+        r = grow_bank(s, s->front, build->service->n_workers);
+        if (r >= 0)
+                r = service_add_generation(s, build, s->front, &g);
         if (r < 0) {
-                service_log(s, LOG_ERR, "No generation can be made: %s", strerror(-r));
+                service_log(s, LOG_ERR, "No generation can be made: %s", reuse_strerror(r));
                 return r;
         }
 
-        s->last_number = g->number;
-        s->banks[s->front] = g;
         s->has_failed = false;
         service_log(s, LOG_NOTICE, "Generation %u starts in %s with %u workers", g->number,
                     generation_color(g), g->n_slots);
         generation_start(g);
         return 0;
+}
+
+int service_wake(Service *s) {
+        _cleanup_(build_unrefp) Build *build = NULL;
+        int r;
+
+        r = build_new(s->manager->settings, s->settings, NULL, NULL, &build);
+        if (r < 0)
+                return r;
+
+        return service_wake_build(s, build);
+}
+
+int service_start_build(Service *s, Build *build) {
+        int r = 0;
+
+        /* First the door, then the waiters: visitors queue from here on. */
+        if (!s->is_listening)
+                r = listen_all(s);
+        if (r >= 0)
+                r = service_wake_build(s, build);
+        if (r < 0 && s->is_listening)
+                refuse_all(s);
+
+        return r;
 }
 
 int service_start(Service *s) {
@@ -204,7 +314,6 @@ int service_start(Service *s) {
         if (s->is_listening)
                 return 0;
 
-        /* First the door, then the waiters: visitors queue from here on. */
         r = listen_all(s);
         if (r < 0)
                 return r;
@@ -221,9 +330,12 @@ int service_start(Service *s) {
 }
 
 void service_stop(Service *s) {
+        if (s->deploy)
+                deploy_give_up(s->deploy, "the service was stopped");
+
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
-                        generation_stop(s->banks[bank]);
+                        generation_stop(s->banks[bank], s->settings->timeout_stop_usec);
 }
 
 void service_kill(Service *s) {
@@ -241,6 +353,8 @@ ServiceState service_state(const Service *s) {
                 return s->has_failed ? SERVICE_FAILED : SERVICE_STOPPED;
         if (g->is_stopping)
                 return SERVICE_STOPPING;
+        if (s->deploy)
+                return SERVICE_DEPLOYING;
 
         return generation_has_all_been_ready(g) ? SERVICE_RUNNING : SERVICE_STARTING;
 }
@@ -256,11 +370,25 @@ unsigned service_n_workers(const Service *s) {
 }
 
 void service_on_generation_changed(Service *s, Generation *g) {
-        if (!s->is_listening || g->is_stopping)
-                return;
+        if (s->is_listening) {
+                (void) service_put_rule(s);
+                put_readers(s);
+        }
 
-        (void) service_put_rule(s);
-        put_readers(s);
+        manager_on_service_changed(s->manager, s);
+        if (s->deploy)
+                deploy_on_generation_changed(s->deploy, g);
+}
+
+void service_on_worker_lost(Service *s, Generation *g, const char *why) {
+        if (s->deploy)
+                deploy_on_worker_lost(s->deploy, g, why);
+}
+
+void service_on_deploy_changed(Service *s) {
+        if (s->is_listening)
+                put_readers(s);
+        manager_on_service_changed(s->manager, s);
 }
 
 void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
@@ -302,9 +430,14 @@ void service_on_generation_gone(Service *s, Generation *g) {
 
         s->manager->n_cut += g->n_cut;
         s->banks[bank] = NULL;
+        if (s->deploy)
+                deploy_on_generation_gone(s->deploy, g);
         (void) generation_free(g);
 
-        if (bank == s->front)
+        /* While a deploy lasts visitors wait for the one that comes. */
+        if (bank == s->front && !s->deploy)
                 front_is_empty(s, has_failed);
+        else if (s->is_listening)
+                put_readers(s);
         manager_on_service_changed(s->manager, s);
 }

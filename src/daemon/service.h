@@ -14,6 +14,9 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "daemon/build.h"
+#include "daemon/deploy-hook.h"
+#include "daemon/deploy.h"
 #include "daemon/door.h"
 #include "daemon/endpoint.h"
 #include "daemon/generation.h"
@@ -25,11 +28,15 @@ typedef enum ServiceState {
         SERVICE_LISTENING, /* asleep: the first visitor wakes it */
         SERVICE_STARTING,  /* until every worker has been ready once */
         SERVICE_RUNNING,
+        SERVICE_DEPLOYING,
         SERVICE_STOPPING,
         SERVICE_FAILED, /* nobody is left, and the settings say that nobody comes */
         SERVICE_STATE_MAX,
         SERVICE_STATE_INVALID = -EINVAL,
 } ServiceState;
+
+/* Deploys that are remembered by their id, so that the same one asked for twice happens once. */
+#define SERVICE_RESULTS_MAX 64U
 
 struct Service {
         Manager *manager;                /* borrowed */
@@ -39,6 +46,11 @@ struct Service {
         Generation *banks[REUSE_BANKS_MAX]; /* owned */
         unsigned front;                     /* the bank that visitors go to */
         unsigned last_number;
+        Deploy *deploy;        /* owned; NULL: none goes on */
+        Build *previous_build; /* a reference; what rollback starts when the old generation is gone */
+        DeployResult results[SERVICE_RESULTS_MAX]; /* the last ones, around again */
+        size_t n_results;                          /* ever */
+        DetachedHooks hooks;
         DoorLine door_line; /* who waits for the door, the first has it */
         uint64_t n_reset;   /* visitors who came where nobody would have served them */
         bool is_listening;
@@ -58,6 +70,32 @@ int service_start(Service *s);
 
 /* Starts a generation in the front bank if there is none, also if the service is not eager. */
 int service_wake(Service *s);
+
+/* The same with a build of one's own, and whatever the activation. */
+int service_wake_build(Service *s, Build *build);
+int service_start_build(Service *s, Build *build);
+
+/* Moves the service to another generation; if nothing runs this is a start of it.
+ *
+ * @reterr_why  a sentence, the caller's
+ *
+ * Returns 1 if it has begun, 0 if a deploy of this id goes on or has ended.  -EBUSY: another one goes on,
+ * or no bank is free; -EINVAL: the request makes no sense; another negative error. */
+int service_deploy(Service *s, const DeployRequest *request, char **reterr_why);
+
+/* A deploy of the present settings without steps; a sleeper stays asleep (0). */
+int service_restart(Service *s, char **reterr_why);
+
+/* Back: the deploy that goes on is given up, or the previous build is deployed.  -ENOENT: there is none;
+ * -ESTALE: its program file has changed. */
+int service_roll_back(Service *s, char **reterr_why);
+
+/* -ESRCH: no deploy goes on; -EBUSY: not in its state, which @reterr_why names. */
+int service_promote(Service *s, char **reterr_why);
+int service_abort(Service *s, char **reterr_why);
+
+/* How the deploy of that id stands or ended; NULL: not remembered.  @id NULL: the last. */
+const DeployResult *service_find_result(const Service *s, const char *id);
 
 /* Asks every generation to stop.  What of the sockets is left open or closed is the caller's affair. */
 void service_stop(Service *s);
@@ -88,6 +126,19 @@ void service_on_visitors_reset(Service *s, unsigned bank, unsigned n);
 
 /* From Generation: a slot became live or dead. */
 void service_on_generation_changed(Service *s, Generation *g);
+
+/* From Generation: a worker of one on trial is lost. */
+void service_on_worker_lost(Service *s, Generation *g, const char *why);
+
+/* For Deploy. */
+int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why);
+int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret);
+void service_set_previous_build(Service *s, Build *build);
+void service_publish_result(Service *s, const DeployResult *result);
+void service_on_deploy_changed(Service *s);
+
+/* From Deploy: it is over; frees it. */
+void service_on_deploy_over(Service *s);
 
 /* From Generation: its last worker is gone and none comes; frees it. */
 void service_on_generation_gone(Service *s, Generation *g);

@@ -135,7 +135,7 @@ static int child(void *userdata) {
         }
 
         fill_pid_holes(p->environment);
-        (void) execve(p->argv[0], p->argv, p->environment);
+        (void) execve(p->program ?: p->argv[0], p->argv, p->environment);
         return fail(shared, -errno, "execute");
 }
 

@@ -13,7 +13,8 @@
 
 /* Everything is borrowed for the time of the call. */
 typedef struct SpawnPlan {
-        char *const *argv;        /* [0] is the program, absolute */
+        const char *program; /* a path; NULL: argv[0] */
+        char *const *argv;
         char *const *environment; /* of "K=V"; at most 63 words may be "K=" + SPAWN_PID_HOLE */
         const int *fds;           /* become 3, 4, … in this order; all else is closed */
         size_t n_fds;

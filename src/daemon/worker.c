@@ -35,24 +35,24 @@ const char *worker_state_to_string(WorkerState state) {
 
 static LogFields fields_of(const Worker *w) {
         return (LogFields){
-                .service = w->generation->settings->name,
+                .service = w->build->service->name,
                 .generation = w->generation->number,
                 .worker_pid = w->pid,
         };
 }
 
-#define worker_log(w, level, format, ...)                                                       \
-        do {                                                                                    \
-                LogFields fields_ = fields_of(w);                                               \
-                log_fields(level, &fields_, "%s/%u worker %u (pid %d) " format,                 \
-                           (w)->generation->settings->name, (w)->generation->number, (w)->slot, \
-                           (int) (w)->pid, ##__VA_ARGS__);                                      \
+#define worker_log(w, level, format, ...)                                                 \
+        do {                                                                              \
+                LogFields fields_ = fields_of(w);                                         \
+                log_fields(level, &fields_, "%s/%u worker %u (pid %d) " format,           \
+                           (w)->build->service->name, (w)->generation->number, (w)->slot, \
+                           (int) (w)->pid, ##__VA_ARGS__);                                \
         } while (false)
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
 static void worker_set_state(Worker *w, WorkerState state) {
-        const ServiceSettings *s = w->generation->settings;
+        const ServiceSettings *s = w->build->service;
         uint64_t timeout_usec = USEC_INFINITY;
 
         w->state = state;
@@ -68,7 +68,7 @@ static void worker_set_state(Worker *w, WorkerState state) {
                 w->has_been_ready = true;
                 break;
         case WORKER_STOPPING:
-                timeout_usec = s->timeout_stop_usec;
+                timeout_usec = w->stop_timeout_usec;
                 break;
         case WORKER_STATE_MAX:
         case WORKER_STATE_INVALID:
@@ -86,13 +86,14 @@ static void kill_group(const Worker *w, int signal_number) {
                 (void) kill(-w->pid, signal_number); /* ESRCH: all are gone */
 }
 
-void worker_stop(Worker *w) {
+void worker_stop(Worker *w, uint64_t timeout_usec) {
         char name[32];
-        int signal_number = w->generation->settings->kill_signal;
+        int signal_number = w->build->service->kill_signal;
 
         if (w->state == WORKER_STOPPING)
                 return;
 
+        w->stop_timeout_usec = timeout_usec;
         worker_set_state(w, WORKER_STOPPING);
         worker_log(w, LOG_DEBUG, "is sent %s", format_signal(signal_number, name, sizeof(name)));
         if (kill(w->pid, signal_number) < 0)
@@ -104,15 +105,15 @@ void worker_kill(Worker *w) {
                 worker_set_state(w, WORKER_STOPPING);
         w->timer = timer_disarm(w->timer);
         w->was_cut = true;
-        kill_group(w, w->generation->settings->final_kill_signal);
-        if (w->generation->settings->final_kill_signal != SIGKILL)
+        kill_group(w, w->build->service->final_kill_signal);
+        if (w->build->service->final_kill_signal != SIGKILL)
                 (void) timer_arm(w->generation->service->manager->event, &w->timer,
-                                 w->generation->settings->timeout_stop_usec, on_timer, w);
+                                 w->build->service->timeout_stop_usec, on_timer, w);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
-        const ServiceSettings *s = w->generation->settings;
+        const ServiceSettings *s = w->build->service;
         char duration[DURATION_TEXT_SIZE], name[32];
 
         if (w->state == WORKER_STARTING) {
@@ -133,8 +134,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                 return 0;
         }
 
-        worker_log(w, LOG_WARNING, "did not end within timeout_stop = %s, sending %s",
-                   format_duration(s->timeout_stop_usec, duration, sizeof(duration)),
+        worker_log(w, LOG_WARNING, "did not end within %s, sending %s",
+                   format_duration(w->stop_timeout_usec, duration, sizeof(duration)),
                    format_signal(s->final_kill_signal, name, sizeof(name)));
         worker_kill(w);
         return 0;
@@ -154,7 +155,7 @@ void worker_on_message(Worker *w, const NotifyMessage *m) {
         }
 
         if (m->is_ready && w->state == WORKER_STARTING &&
-            w->generation->settings->type == SERVICE_TYPE_NOTIFY)
+            w->build->service->type == SERVICE_TYPE_NOTIFY)
                 set_ready(w);
 }
 
@@ -167,19 +168,28 @@ bool worker_ended_well(const Worker *w) {
                 return w->end.si_status == 0;
 
         return w->state == WORKER_STOPPING && !w->was_cut &&
-               w->end.si_status == w->generation->settings->kill_signal;
+               w->end.si_status == w->build->service->kill_signal;
 }
 
-static void log_end(const Worker *w) {
-        int level = worker_ended_well(w) || w->state == WORKER_STOPPING ? LOG_INFO : LOG_WARNING;
+void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes) {
         const char *when = w->has_been_ready ? "" : " before it was ready";
         char name[32];
 
         if (w->end.si_code == CLD_EXITED)
-                worker_log(w, level, "exited with status %d%s", w->end.si_status, when);
+                snprintf(buffer, size_bytes, "worker %u (pid %d) exited with status %d%s", w->slot,
+                         (int) w->pid, w->end.si_status, when);
         else
-                worker_log(w, level, "was ended by %s%s",
-                           format_signal(w->end.si_status, name, sizeof(name)), when);
+                snprintf(buffer, size_bytes, "worker %u (pid %d) was ended by %s%s", w->slot,
+                         (int) w->pid, format_signal(w->end.si_status, name, sizeof(name)), when);
+}
+
+static void log_end(const Worker *w) {
+        int level = worker_ended_well(w) || w->state == WORKER_STOPPING ? LOG_INFO : LOG_WARNING;
+        LogFields fields = fields_of(w);
+        char how[128];
+
+        worker_describe_end(w, how, sizeof(how));
+        log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
 }
 
 static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
@@ -226,7 +236,7 @@ static int open_output(const Output *output, int inherited) {
 }
 
 static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
-        const ServiceSettings *s = w->generation->settings;
+        const ServiceSettings *s = w->build->service;
         _cleanup_close_ int in = -EBADF, out = -EBADF, err = -EBADF;
         _cleanup_(handoff_done) Handoff handoff = { 0 };
         SpawnPlan plan;
@@ -244,19 +254,20 @@ static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
                 return err;
 
         *reterr_what = "prepare";
-        r = handoff_init(w->generation, w->slot, notify_path(w->notify), &handoff);
+        r = handoff_init(w->generation, w->build, w->slot, notify_path(w->notify), &handoff);
         if (r < 0)
                 return r;
 
         plan = (SpawnPlan){
-                .argv = s->exec_start,
+                .program = w->build->program ?: w->build->arguments[0],
+                .argv = w->build->arguments,
                 .environment = handoff.environment,
                 .fds = handoff.fds,
                 .n_fds = handoff.n_fds,
                 .stdin_fd = in,
                 .stdout_fd = out,
                 .stderr_fd = err,
-                .working_directory = s->working_directory,
+                .working_directory = w->build->working_directory ?: s->working_directory,
                 .has_user = s->has_user,
                 .uid = s->uid,
                 .gid = s->gid,
@@ -288,7 +299,7 @@ static int watch_child(Worker *w, int pidfd) {
 
 static int begin(Worker *w, const char **reterr_what) {
         Manager *manager = w->generation->service->manager;
-        const ServiceSettings *s = w->generation->settings;
+        const ServiceSettings *s = w->build->service;
         _cleanup_free_ char *path = NULL;
         int r, pidfd;
 
@@ -312,7 +323,7 @@ static int begin(Worker *w, const char **reterr_what) {
         return readiness_new(w, &w->readiness);
 }
 
-int worker_start(Generation *g, unsigned slot, Worker **ret) {
+int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
         _cleanup_(worker_freep) Worker *w = NULL;
         const char *what;
         int r;
@@ -322,13 +333,15 @@ int worker_start(Generation *g, unsigned slot, Worker **ret) {
                 return -ENOMEM;
 
         w->generation = g;
+        w->build = build_ref(build);
         w->slot = slot;
         r = begin(w, &what);
         if (r < 0) {
                 LogFields fields = fields_of(w);
 
-                log_fields(LOG_ERR, &fields, "%s/%u worker %u: cannot %s %s: %s", g->settings->name,
-                           g->number, slot, what, g->settings->exec_start[0], strerror(-r));
+                log_fields(LOG_ERR, &fields, "%s/%u worker %u: cannot %s %s: %s",
+                           build->service->name, g->number, slot, what, build->arguments[0],
+                           strerror(-r));
                 return r;
         }
 
@@ -352,6 +365,7 @@ Worker *worker_free(Worker *w) {
         w->timer = timer_disarm(w->timer);
         w->readiness = readiness_free(w->readiness);
         w->notify = notify_free(w->notify);
+        w->build = build_unref(w->build);
         free(w->status_text);
         free(w);
         return NULL;

@@ -18,6 +18,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "daemon/build.h"
 #include "daemon/notify.h"
 #include "daemon/readiness.h"
 
@@ -33,9 +34,11 @@ typedef enum WorkerState {
 
 struct Worker {
         Generation *generation; /* borrowed */
+        Build *build;           /* a reference; a rescuer's is not its generation's */
         unsigned slot;
         WorkerState state; /* written by worker_set_state() alone */
         uint64_t since_usec;
+        uint64_t stop_timeout_usec;
         pid_t pid;
         sd_event_source *child; /* owns the pidfd */
         sd_event_source *timer; /* of the state */
@@ -47,13 +50,13 @@ struct Worker {
         siginfo_t end; /* how it ended; si_pid 0 before */
 };
 
-/* Starts a process for that slot.  A worker of type "exec" is ready when this returns.
+/* Starts a process for that slot.
  *
  * What fails is logged.  Returns 0 or a negative errno, and then there is no process. */
-int worker_start(Generation *g, unsigned slot, Worker **ret);
+int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret);
 
-/* Asks it to stop; after timeout_stop the final signal follows. */
-void worker_stop(Worker *w);
+/* Asks it to stop; after @timeout_usec the final signal follows. */
+void worker_stop(Worker *w, uint64_t timeout_usec);
 
 /* The final signal, now, for its whole process group. */
 void worker_kill(Worker *w);
@@ -66,6 +69,9 @@ const char *worker_state_to_string(WorkerState state);
 
 /* Whether it ended as it should: exit status 0, or the signal that we sent. */
 bool worker_ended_well(const Worker *w);
+
+/* "worker 2 (pid 4711) exited with status 1 before it was ready" */
+void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes);
 
 /* From Readiness: it has accepted on every address. */
 void worker_on_accepted(Worker *w);

@@ -68,6 +68,29 @@ typedef struct KeyPlace {
         Place place;
 } KeyPlace;
 
+/* Of http, is_tcp and exec at most one is set; none: nothing is checked. */
+typedef struct HealthCheck {
+        char *http; /* a path */
+        bool is_tcp;
+        char **exec;
+        char *endpoint; /* NULL: the first that the check can speak to */
+        uint64_t interval_usec, timeout_usec;
+        unsigned healthy, unhealthy; /* rounds in a row */
+} HealthCheck;
+
+typedef struct DeploySettings {
+        HealthCheck health_check;
+        unsigned *canary; /* percent, growing */
+        size_t n_canary;
+        uint64_t step_usec;
+        ReuseShareBy canary_by;
+        uint64_t min_healthy_time_usec;
+        uint64_t progress_deadline_usec;
+        uint64_t drain_delay_usec;
+        uint64_t drain_timeout_usec;
+        char **hook_pre, **hook_post, **hook_failed; /* argv, or NULL */
+} DeploySettings;
+
 typedef struct ServiceSettings ServiceSettings;
 
 typedef struct EndpointSettings {
@@ -118,6 +141,8 @@ struct ServiceSettings {
         char *working_directory;
         Output standard_output;
         Output standard_error;
+
+        DeploySettings deploy;
 };
 
 typedef struct Settings {
