@@ -20,8 +20,10 @@ struct ReuseGroup {
 
 DEFINE_CLEANUP(ReuseGroup, reuse_group_free)
 
-/* Room for a group with what lasts of @options; no socket yet.  Returns 0 or -ENOMEM. */
-int reuse_group_new(const ReuseGroupOptions *options, ReuseGroup **ret);
+/* Room for a group with what lasts of @options; no socket yet.  Returns 0, -ENOMEM, or -EINVAL: there
+ * is no such socket option. */
+int reuse_group_new(const ReuseGroupOptions *options, ReuseGroup **ret,
+                    const char **reterr_sockopt);
 
 /* The rule that @options or their absence ask for. */
 ReuseRule reuse_group_first_rule(const ReuseGroupOptions *options, unsigned n_slots_of_bank_0);
