@@ -316,7 +316,7 @@ int reuse_group_open(const ReuseAddress *address, const ReuseGroupOptions *optio
         if (r < 0)
                 return r;
 
-        reuse_group_plan(&g->table, &g->rule);
+        reuse_group_plan(&g->table, &g->rule, /* founder= */ NULL);
         r = bind_all(g, o->is_exclusive, reterr_sockopt);
         if (r >= 0 && address->type == SOCK_STREAM)
                 r = start_streams(g);

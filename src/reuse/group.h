@@ -48,8 +48,10 @@ int reuse_group_listen_fd(const ReuseGroup *g, int fd);
 int reuse_group_listen_streams(ReuseGroup *g);
 
 /* Gives all places an index, those first whom the rule names: then, while one after the other joins,
- * everybody who is in the group already is one of them. */
-void reuse_group_plan(ReuseTable *t, const ReuseRule *rule);
+ * everybody who is in the group already is one of them.
+ *
+ * @founder  NULL, or who is to be the very first */
+void reuse_group_plan(ReuseTable *t, const ReuseRule *rule, const ReuseJoined *founder);
 
 /* The program that drops every datagram, on or off.  Returns 0 or a negative errno. */
 int reuse_socket_set_deaf(int fd, bool is_deaf);
