@@ -216,7 +216,7 @@ int reuse_group_adopt(const ReuseMember *members, size_t n, const ReuseGroupOpti
         if (!options)
                 options = &defaults;
 
-        r = reuse_group_new(options, &g);
+        r = reuse_group_new(options, &g, NULL);
         if (r < 0)
                 return r;
 

@@ -9,7 +9,8 @@
  * and a wrong guess would send visitors to the wrong bank for ever.  Then we look: each uncertain socket
  * announces a segment size of its own (TCP_MAXSEG) for a moment, and we come in through the slot's door
  * to one index after the other; the size we are told says who is there.  Where nobody can come in, all
- * uncertain ones begin anew, in order, and their queues are reset.
+ * uncertain ones begin anew, in order, and their queues are reset.  Where somebody looked, one more
+ * connection is in the queue, reset by us: who accepts it reads the end at once.
  */
 
 #include <assert.h>
@@ -215,11 +216,6 @@ static int announce(const ReuseTable *t, unsigned first, bool is_on) {
 static int begin_anew(ReuseGroup *g, unsigned first) {
         ReuseTable *t = &g->table;
 
-        if (first == 0) {
-                (void) reuse_group_refuse(g);
-                return reuse_group_listen(g);
-        }
-
         while (t->n_joined > first) {
                 const ReuseJoined *last = t->joined + t->n_joined - 1;
 
@@ -227,7 +223,13 @@ static int begin_anew(ReuseGroup *g, unsigned first) {
                 reuse_table_leave(t, last->bank, last->slot);
         }
 
-        return come_back(g);
+        return t->n_joined > 0 ? come_back(g) : reuse_group_listen_streams(g);
+}
+
+/* Nobody is spared: for a socket that could not come back because it carries a rule of its own. */
+static int begin_all_anew(ReuseGroup *g) {
+        (void) reuse_group_refuse(g);
+        return reuse_group_listen(g);
 }
 
 static int make_certain(ReuseGroup *g, unsigned first) {
@@ -289,17 +291,18 @@ int reuse_group_mend(ReuseGroup *g) {
 
         for (unsigned round = 0; round < ROUNDS_MAX; round++) {
                 r = mend_round(&m);
-                if (r < 0)
-                        return r;
-                if (r == 0)
+                if (r <= 0)
                         break;
                 m.n_back += (unsigned) r;
         }
 
-        if (m.n_back == 0)
+        if (r >= 0 && m.n_back == 0)
                 return 0;
 
-        r = m.is_uncertain ? make_certain(g, m.first) : 0;
+        if (r >= 0 && m.is_uncertain)
+                r = make_certain(g, m.first);
+        if (r == -EADDRINUSE)
+                r = begin_all_anew(g);
         if (r >= 0)
                 r = reuse_group_apply_rule(g, &g->rule, -1);
 

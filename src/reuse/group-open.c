@@ -20,7 +20,8 @@
 
 #define PORT_ATTEMPTS_MAX 16U
 
-static int copy_sockopts(ReuseGroup *g, const ReuseSockopt *options, size_t n) {
+static int copy_sockopts(ReuseGroup *g, const ReuseSockopt *options, size_t n,
+                         const char **reterr_sockopt) {
         if (n == 0)
                 return 0;
 
@@ -33,8 +34,13 @@ static int copy_sockopts(ReuseGroup *g, const ReuseSockopt *options, size_t n) {
                 ReuseSockopt *to = g->sockopts + g->n_sockopts;
                 const ReuseSockoptInfo *info = reuse_sockopt_find(from->name);
 
-                *to = (ReuseSockopt){ .name = info ? info->name : "unknown option",
-                                      .value = from->value };
+                if (!info) {
+                        if (reterr_sockopt)
+                                *reterr_sockopt = from->name;
+                        return -EINVAL;
+                }
+
+                *to = (ReuseSockopt){ .name = info->name, .value = from->value };
                 if (from->text) {
                         to->text = strdup(from->text);
                         if (!to->text)
@@ -45,7 +51,8 @@ static int copy_sockopts(ReuseGroup *g, const ReuseSockopt *options, size_t n) {
         return 0;
 }
 
-int reuse_group_new(const ReuseGroupOptions *options, ReuseGroup **ret) {
+int reuse_group_new(const ReuseGroupOptions *options, ReuseGroup **ret,
+                    const char **reterr_sockopt) {
         _cleanup_(reuse_group_freep) ReuseGroup *g = NULL;
         int r;
 
@@ -59,7 +66,7 @@ int reuse_group_new(const ReuseGroupOptions *options, ReuseGroup **ret) {
         g->owner = options->owner;
         g->has_marks = options->has_marks;
 
-        r = copy_sockopts(g, options->sockopts, options->n_sockopts);
+        r = copy_sockopts(g, options->sockopts, options->n_sockopts, reterr_sockopt);
         if (r < 0)
                 return r;
 
@@ -297,7 +304,7 @@ int reuse_group_open(const ReuseAddress *address, const ReuseGroupOptions *optio
         if (n_slots > REUSE_SLOTS_MAX || o->n_banks > REUSE_BANKS_MAX)
                 return -ERANGE;
 
-        r = reuse_group_new(o, &g);
+        r = reuse_group_new(o, &g, reterr_sockopt);
         if (r < 0)
                 return r;
 
@@ -309,7 +316,7 @@ int reuse_group_open(const ReuseAddress *address, const ReuseGroupOptions *optio
         if (r < 0)
                 return r;
 
-        reuse_group_plan(&g->table, &g->rule);
+        reuse_group_plan(&g->table, &g->rule, /* founder= */ NULL);
         r = bind_all(g, o->is_exclusive, reterr_sockopt);
         if (r >= 0 && address->type == SOCK_STREAM)
                 r = start_streams(g);

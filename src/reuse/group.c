@@ -18,6 +18,8 @@
 
 #include "base/fd.h"
 
+#define FOUNDERS_MAX 3U
+
 int reuse_program_attach(const ReuseProgram *p, int fd) {
         struct sock_fprog program = { .len = (unsigned short) p->n, .filter = p->instructions };
 
@@ -44,6 +46,32 @@ int reuse_socket_set_deaf(int fd, bool is_deaf) {
         return 0;
 }
 
+static bool is_shut(int fd) {
+        struct pollfd polled = { .fd = fd };
+
+        return poll(&polled, 1, 0) > 0 && polled.revents & POLLHUP;
+}
+
+/* Through a member of the group that is in it before and after.  A socket that somebody has just shut
+ * takes a program too, for a group of its own; worse, it cannot listen again then while others do. */
+static int attach_through_any(const ReuseGroup *g, const ReuseProgram *program) {
+        const ReuseTable *t = &g->table;
+        bool is_datagram = g->address.type == SOCK_DGRAM;
+
+        for (unsigned i = 0; i < t->n_joined; i++) {
+                int fd = reuse_table_fd_at(t, i), r;
+
+                if (!is_datagram && is_shut(fd))
+                        continue;
+
+                r = reuse_program_attach(program, fd);
+                if (r < 0 || is_datagram || !is_shut(fd))
+                        return r;
+        }
+
+        return -ENOTCONN;
+}
+
 int reuse_group_apply_rule(ReuseGroup *g, const ReuseRule *rule, int founder_fd) {
         _cleanup_(reuse_program_done) ReuseProgram program = { .n = 0 };
         int r;
@@ -52,8 +80,8 @@ int reuse_group_apply_rule(ReuseGroup *g, const ReuseRule *rule, int founder_fd)
         if (r < 0)
                 return r;
 
-        r = reuse_program_attach(&program,
-                                 founder_fd >= 0 ? founder_fd : reuse_table_fd_at(&g->table, 0));
+        r = founder_fd >= 0 ? reuse_program_attach(&program, founder_fd)
+                            : attach_through_any(g, &program);
         if (r < 0)
                 return r;
 
@@ -67,14 +95,18 @@ int reuse_group_listen_fd(const ReuseGroup *g, int fd) {
         return listen(fd, g->backlog > 0 ? g->backlog : reuse_somaxconn()) < 0 ? -errno : 0;
 }
 
-void reuse_group_plan(ReuseTable *t, const ReuseRule *rule) {
+void reuse_group_plan(ReuseTable *t, const ReuseRule *rule, const ReuseJoined *founder) {
         static const bool passes[] = { true, false };
 
         reuse_table_leave_all(t);
+        if (founder)
+                reuse_table_join(t, founder->bank, founder->slot);
+
         for (size_t pass = 0; pass < ELEMENTS_OF(passes); pass++)
                 for (unsigned bank = 0; bank < t->n_banks; bank++)
                         for (unsigned slot = 0; slot < t->n_slots[bank]; slot++)
-                                if (reuse_rule_names(rule, bank, slot) == passes[pass])
+                                if (t->places[bank][slot].index < 0 &&
+                                    reuse_rule_names(rule, bank, slot) == passes[pass])
                                         reuse_table_join(t, bank, slot);
 }
 
@@ -168,53 +200,72 @@ bool reuse_group_is_refusing(const ReuseGroup *g) {
         return g->is_refusing;
 }
 
-int reuse_group_refuse(ReuseGroup *g) {
-        ReuseTable *t = &g->table;
+/* Streams stop listening.  Returns the first error, after having tried all. */
+static int shut_all(const ReuseTable *t) {
         int error = 0;
 
-        assert(g);
-
         for (unsigned bank = 0; bank < t->n_banks; bank++)
-                for (unsigned slot = 0; slot < t->n_slots[bank]; slot++) {
-                        int fd = t->places[bank][slot].fd, r = 0;
+                for (unsigned slot = 0; slot < t->n_slots[bank]; slot++)
+                        if (shutdown(t->places[bank][slot].fd, SHUT_RDWR) < 0 &&
+                            errno != ENOTCONN && error >= 0) /* ENOTCONN: it does not listen */
+                                error = -errno;
 
-                        if (g->address.type == SOCK_DGRAM)
-                                r = reuse_socket_set_deaf(fd, true);
-                        else if (shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN)
-                                r = -errno; /* ENOTCONN: it does not listen */
-                        if (r < 0 && error >= 0)
-                                error = r;
-                }
-
-        if (g->address.type == SOCK_STREAM) {
-                reuse_table_leave_all(t);
-                reuse_program_done(&g->program);
-        }
-        g->is_refusing = true;
         return error;
 }
 
-static int hear_datagrams(ReuseGroup *g) {
-        ReuseTable *t = &g->table;
+/* Datagrams are dropped, or no more.  The same. */
+static int set_all_deaf(const ReuseTable *t, bool are_deaf) {
+        int error = 0;
 
         for (unsigned i = 0; i < t->n_joined; i++) {
-                int r = reuse_socket_set_deaf(reuse_table_fd_at(t, i), false);
+                int r = reuse_socket_set_deaf(reuse_table_fd_at(t, i), are_deaf);
 
-                if (r < 0)
-                        return r;
+                if (r < 0 && error >= 0)
+                        error = r;
         }
 
-        return 0;
+        return error;
 }
 
-int reuse_group_listen_streams(ReuseGroup *g) {
+int reuse_group_refuse(ReuseGroup *g) {
+        assert(g);
+
+        g->is_refusing = true;
+        if (g->address.type == SOCK_DGRAM)
+                return set_all_deaf(&g->table, true);
+
+        reuse_table_leave_all(&g->table);
+        reuse_program_done(&g->program);
+        return shut_all(&g->table);
+}
+
+static int listen_as_planned(ReuseGroup *g, ReuseJoined *reterr_who) {
         ReuseTable *t = &g->table;
         int r;
 
-        reuse_group_plan(t, &g->rule);
         r = reuse_group_apply_rule(g, &g->rule, reuse_table_fd_at(t, 0));
-        for (unsigned i = 0; r >= 0 && i < t->n_joined; i++)
+        for (unsigned i = 0; r >= 0 && i < t->n_joined; i++) {
+                *reterr_who = t->joined[i];
                 r = reuse_group_listen_fd(g, reuse_table_fd_at(t, i));
+        }
+
+        /* again: a founder that was shut while alone has taken group and program with it */
+        return r < 0 ? r : reuse_group_apply_rule(g, &g->rule, -1);
+}
+
+int reuse_group_listen_streams(ReuseGroup *g) {
+        ReuseJoined founder;
+        int r;
+
+        reuse_group_plan(&g->table, &g->rule, NULL);
+        r = listen_as_planned(g, &founder);
+
+        /* one that carries a rule, by attach_through_any(), has to be the first */
+        for (unsigned i = 0; i < FOUNDERS_MAX && r == -EADDRINUSE; i++) {
+                (void) shut_all(&g->table);
+                reuse_group_plan(&g->table, &g->rule, &founder);
+                r = listen_as_planned(g, &founder);
+        }
 
         return r;
 }
@@ -227,7 +278,8 @@ int reuse_group_listen(ReuseGroup *g) {
         if (!g->is_refusing)
                 return 0;
 
-        r = g->address.type == SOCK_DGRAM ? hear_datagrams(g) : reuse_group_listen_streams(g);
+        r = g->address.type == SOCK_DGRAM ? set_all_deaf(&g->table, false)
+                                          : reuse_group_listen_streams(g);
         if (r < 0) {
                 (void) reuse_group_refuse(g); /* the first error is the one to tell */
                 return r;

@@ -20,8 +20,10 @@ struct ReuseGroup {
 
 DEFINE_CLEANUP(ReuseGroup, reuse_group_free)
 
-/* Room for a group with what lasts of @options; no socket yet.  Returns 0 or -ENOMEM. */
-int reuse_group_new(const ReuseGroupOptions *options, ReuseGroup **ret);
+/* Room for a group with what lasts of @options; no socket yet.  Returns 0, -ENOMEM, or -EINVAL: there
+ * is no such socket option. */
+int reuse_group_new(const ReuseGroupOptions *options, ReuseGroup **ret,
+                    const char **reterr_sockopt);
 
 /* The rule that @options or their absence ask for. */
 ReuseRule reuse_group_first_rule(const ReuseGroupOptions *options, unsigned n_slots_of_bank_0);
@@ -46,8 +48,10 @@ int reuse_group_listen_fd(const ReuseGroup *g, int fd);
 int reuse_group_listen_streams(ReuseGroup *g);
 
 /* Gives all places an index, those first whom the rule names: then, while one after the other joins,
- * everybody who is in the group already is one of them. */
-void reuse_group_plan(ReuseTable *t, const ReuseRule *rule);
+ * everybody who is in the group already is one of them.
+ *
+ * @founder  NULL, or who is to be the very first */
+void reuse_group_plan(ReuseTable *t, const ReuseRule *rule, const ReuseJoined *founder);
 
 /* The program that drops every datagram, on or off.  Returns 0 or a negative errno. */
 int reuse_socket_set_deaf(int fd, bool is_deaf);

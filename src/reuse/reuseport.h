@@ -350,6 +350,20 @@ void reuse_group_mark(unsigned bank, bool *ret_multicast_loop, bool *ret_multica
  * does not give the program back, so this is our copy. */
 size_t reuse_group_print_rule(const ReuseGroup *g, char *buffer, size_t size_bytes);
 
+/* ---- what this kernel does --------------------------------------------------------------------- */
+
+/* Something that groups stand on, which a kernel may do or not. */
+typedef struct ReuseFact {
+        const char *name; /* "k8" */
+        const char *text; /* what it is about, in words */
+        int holds;        /* 1: yes; 0: no; negative errno: it could not be tried */
+} ReuseFact;
+
+/* Tries them out with a few sockets at free ports of 127.0.0.1; takes about a millisecond.
+ *
+ * Returns how many there are, of which the first @n_ret are tried and written. */
+size_t reuse_facts(ReuseFact *ret, size_t n_ret);
+
 #ifdef __GNUC__
 #pragma GCC visibility pop
 #endif
