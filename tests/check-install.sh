@@ -17,8 +17,8 @@ done
 
 # A unit that names another place than the program's would never start.
 unit=$(find "$target" -name reuseportd.service)
-program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit")
-if [ ! -x "$target$program" ]; then
+program=$([ -z "$unit" ] || sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit")
+if [ -z "$program" ] || [ ! -x "$target$program" ]; then
     echo "the unit starts $program, which is not installed"
     status=1
 fi
