@@ -6,7 +6,7 @@ import signal
 import socket
 
 import pytest
-from house import SOURCES, Process, Request, get, wait_answers
+from house import SOURCES, Process, Request, children_of, get, wait_answers
 
 EXAMPLES = SOURCES / "config/examples"
 NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: the examples name a user")
@@ -63,6 +63,18 @@ def test_a_killed_server_is_replaced(house, name, hosts, slow):
         victim.wait_gone()
     wait_answers(daemon.workers, lambda found: len(set(found[-1]) - {before[0]}) == 2, "it is replaced")
     wait_serving(daemon, 2)
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize(("name", "hosts", "slow"), SERVERS)
+def test_a_server_with_children_of_its_own_ends_with_the_daemon(house, name, hosts, slow):
+    daemon = house.run(EXAMPLES / f"{name}.conf")
+    wait_serving(daemon, 2)
+    tree = [Process(pid) for worker in daemon.workers() for pid in (worker, *children_of(worker))]
+    daemon.signal(signal.SIGKILL)
+    for process in tree:
+        process.wait_gone()
+        process.close()
 
 
 @NEEDS_ROOT
