@@ -7,7 +7,7 @@ trap 'rm -rf "$target"' EXIT
 DESTDIR=$target meson install -C "$1" --no-rebuild --quiet
 
 status=0
-for pattern in bin/reuseportd etc/reuseportd/endpoints.conf 'systemd/system/reuseportd.service' \
+for pattern in sbin/reuseportd etc/reuseportd/endpoints.conf 'systemd/system/reuseportd.service' \
     'man8/reuseportd.8'; do
     if ! find "$target" -path "*/$pattern" -size +0 | grep -q .; then
         echo "not installed: $pattern"
