@@ -100,7 +100,7 @@ integration_tests() {
         return
     fi
     say "integration tests, $1"
-    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build "build/$2" \
+    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$2" \
         --junitxml="$results/integration-$2.xml" -o junit_suite_name="integration, $1" \
         tests/integration
     [ -s "$results/integration-$2.xml" ] || record failed "integration tests, $1" "no results"

@@ -148,7 +148,7 @@ static int resolve_groups(ServiceSettings *s) {
 }
 
 int user_resolve(ServiceSettings *service, Report *report) {
-        int r;
+        int has_user = 1, has_group = 1, r;
 
         if (!service->user && !service->group)
                 return 0;
@@ -156,15 +156,17 @@ int user_resolve(ServiceSettings *service, Report *report) {
         service->uid = geteuid();
         service->gid = getegid();
         if (service->user) {
-                r = resolve_user(service, report);
-                if (r <= 0)
-                        return r;
+                has_user = resolve_user(service, report);
+                if (has_user < 0)
+                        return has_user;
         }
         if (service->group) {
-                r = resolve_group(service, report);
-                if (r <= 0)
-                        return r;
+                has_group = resolve_group(service, report);
+                if (has_group < 0)
+                        return has_group;
         }
+        if (has_user == 0 || has_group == 0)
+                return 0;
 
         r = resolve_groups(service);
         if (r < 0)

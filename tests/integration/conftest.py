@@ -11,6 +11,9 @@ import pytest
 from house import SOURCES, House, Process, children_of, command_of
 
 
+MOUNTED = []
+
+
 def pytest_addoption(parser):
     parser.addoption("--build", default=str(SOURCES / "build/test"),
                      help="the build directory whose programs are tested")
@@ -20,8 +23,10 @@ def prepare_mounts():
     """What the examples' paths mean; and no journal, so that every line comes to standard error."""
     namespaces.new_user_and_mounts()
     namespaces.mount(str(SOURCES / "config/examples"), "/srv", flags=namespaces.MS_BIND)
+    MOUNTED.append("/srv")
     if Path("/run/systemd").is_dir():
         namespaces.mount("tmpfs", "/run/systemd", "tmpfs")
+        MOUNTED.append("/run/systemd")
 
 
 def pytest_sessionstart(session):
@@ -32,6 +37,11 @@ def pytest_sessionstart(session):
         session.config.no_namespaces = f"neither root nor user namespaces: {error}"
     else:
         session.config.no_namespaces = None
+
+
+def pytest_sessionfinish(session):
+    for place in reversed(MOUNTED):
+        namespaces.unmount(place)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -240,6 +240,15 @@ def wait_answers(ask, is_enough, what, seconds=DEADLINE):
     raise AssertionError(f"{what}: not so after {len(answers)} answers: {seen}")
 
 
+def wait_workers(n, but=(), port=8080):
+    """Pids of n workers that answer, none of them in but; by worker number."""
+    def is_enough(answers):
+        return len({a.worker for a in answers if a.pid not in but}) == n
+
+    answers = wait_answers(lambda: get(port), is_enough, f"{n} workers answer, without {list(but)}")
+    return {a.worker: a.pid for a in answers if a.pid not in but}
+
+
 class Manager:
     """The other end of the daemon's own NOTIFY_SOCKET, as systemd would be."""
 

@@ -5,6 +5,7 @@ Python 3.11 has no os.unshare(), so the calls go through libc.
 
 import ctypes
 import ctypes.util
+import errno
 import fcntl
 import os
 import socket
@@ -17,6 +18,8 @@ CLONE_NEWNET = 0x40000000
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+
+MNT_DETACH = 2
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -43,6 +46,10 @@ def mount(source, target, kind=None, flags=0, data=None):
            f"mount {target}")
 
 
+def unmount(target):
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"unmount {target}")
+
+
 def become_subreaper():
     """Orphans of the daemon become children of the tests, where they are found."""
     _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
@@ -58,7 +65,12 @@ def new_user_and_mounts():
                 file.write(text)
     else:
         unshare(CLONE_NEWNS)
-    mount(None, "/", flags=MS_REC | MS_PRIVATE)
+    try:
+        mount(None, "/", flags=MS_REC | MS_PRIVATE)
+    except OSError as error:
+        # A chroot whose root is no mount point: what is mounted is unmounted at the end.
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def new_network():

@@ -1,12 +1,13 @@
 """The configurations that we ship, run as they are, with the servers that they are for."""
 
 import os
+import re
 import shutil
 import signal
 import socket
 
 import pytest
-from house import SOURCES, Process, Request, get, wait_answers
+from house import SOURCES, Process, Request, children_of, get, wait_answers
 
 EXAMPLES = SOURCES / "config/examples"
 NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: the examples name a user")
@@ -17,30 +18,35 @@ def needs(program):
                               reason=f"{program} is not installed")
 
 
-def every_worker_answers(n, host="127.0.0.1", path="/"):
-    return wait_answers(lambda: get(8080, path, host), lambda found: len({a.worker for a in found}) == n,
-                        f"{n} workers answer")
+def server_of(answer):
+    """The process that answered, as it says itself, or the number of our worker."""
+    match = re.search(r"process (\d+)", answer.body)
+    return match.group(1) if match else answer.worker
 
 
-def wait_serving(daemon, n):
-    """The answers that show n workers; then only their own faults can delay the rest."""
-    answers = every_worker_answers(n)
+def wait_serving(n):
+    """Until n processes have answered.
+
+    A server that forks is complete then: gunicorn's children do not hear SIGTERM while they start.
+    """
+    answers = wait_answers(lambda: get(8080), lambda found: len({server_of(a) for a in found}) == n,
+                           f"{n} processes answer")
     assert all(a.status == 200 for a in answers)
-    return answers
+    assert {a.worker for a in answers} == {"0", "1"}
 
 
 SERVERS = [
-    pytest.param("gunicorn", ["127.0.0.1", "::1"], "/slow", marks=needs("/usr/bin/gunicorn")),
-    pytest.param("node", ["127.0.0.1", "::1"], "/slow", marks=needs("/usr/bin/node")),
-    pytest.param("lighttpd", ["127.0.0.1"], "/slow.sh", marks=needs("/usr/sbin/lighttpd")),
+    pytest.param("gunicorn", 4, ["127.0.0.1", "::1"], "/slow", marks=needs("/usr/bin/gunicorn")),
+    pytest.param("node", 2, ["127.0.0.1", "::1"], "/slow", marks=needs("/usr/bin/node")),
+    pytest.param("lighttpd", 2, ["127.0.0.1"], "/slow.sh", marks=needs("/usr/sbin/lighttpd")),
 ]
 
 
 @NEEDS_ROOT
-@pytest.mark.parametrize(("name", "hosts", "slow"), SERVERS)
-def test_a_server_answers_with_every_worker_and_keeps_what_is_in_flight(house, name, hosts, slow):
+@pytest.mark.parametrize(("name", "processes", "hosts", "slow"), SERVERS)
+def test_a_server_answers_with_every_worker_and_keeps_what_is_in_flight(house, name, processes, hosts, slow):
     daemon = house.run(EXAMPLES / f"{name}.conf")
-    wait_serving(daemon, 2)
+    wait_serving(processes)
     for host in hosts:
         assert get(8080, host=host).status == 200
 
@@ -53,16 +59,28 @@ def test_a_server_answers_with_every_worker_and_keeps_what_is_in_flight(house, n
 
 
 @NEEDS_ROOT
-@pytest.mark.parametrize(("name", "hosts", "slow"), SERVERS)
-def test_a_killed_server_is_replaced(house, name, hosts, slow):
+@pytest.mark.parametrize(("name", "processes", "hosts", "slow"), SERVERS)
+def test_a_killed_server_is_replaced(house, name, processes, hosts, slow):
     daemon = house.run(EXAMPLES / f"{name}.conf")
-    wait_serving(daemon, 2)
+    wait_serving(processes)
     before = daemon.workers()
     with Process(before[0]) as victim:
         victim.kill()
         victim.wait_gone()
     wait_answers(daemon.workers, lambda found: len(set(found[-1]) - {before[0]}) == 2, "it is replaced")
-    wait_serving(daemon, 2)
+    wait_serving(processes)
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize(("name", "processes", "hosts", "slow"), SERVERS)
+def test_a_server_with_children_of_its_own_ends_with_the_daemon(house, name, processes, hosts, slow):
+    daemon = house.run(EXAMPLES / f"{name}.conf")
+    wait_serving(processes)
+    tree = [Process(pid) for worker in daemon.workers() for pid in (worker, *children_of(worker))]
+    daemon.signal(signal.SIGKILL)
+    for process in tree:
+        process.wait_gone()
+        process.close()
 
 
 @NEEDS_ROOT

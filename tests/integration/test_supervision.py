@@ -4,18 +4,9 @@ import os
 import signal
 
 import pytest
-from house import Process, count, get, toy, wait_answers
+from house import Process, count, get, toy, wait_answers, wait_workers
 
 NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
-
-
-def wait_workers(n, but=(), port=8080):
-    """Pids of n workers that answer, none of them in but; by worker number."""
-    def is_enough(answers):
-        return len({a.worker for a in answers if a.pid not in but}) == n
-
-    answers = wait_answers(lambda: get(port), is_enough, f"{n} workers answer, without {list(but)}")
-    return {a.worker: a.pid for a in answers if a.pid not in but}
 
 
 def test_a_killed_worker_is_replaced_in_its_slot(house):

@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import signal
 import stat
 
 import pytest
@@ -109,7 +110,7 @@ def test_process_is_a_child_without_traces_of_the_daemon(house):
     daemon = house.run(toy())
     process = get(8080, "/process").json()
     assert process["parent"] == daemon.pid
-    assert process["death_signal"] == 9
+    assert process["death_signal"] == signal.SIGTERM
     assert process["blocked"] == []
     assert int(process["ignored"], 16) == 0
 
@@ -122,7 +123,7 @@ def test_user_group_and_directory_are_the_wanted(house):
     assert (process["uid"], process["gid"]) == (user.pw_uid, user.pw_gid)
     assert 0 not in process["groups"]
     assert process["directory"] == "/var"
-    assert process["death_signal"] == 9, "a change of user takes it away: set it afterwards"
+    assert process["death_signal"] == signal.SIGTERM, "a change of user takes it away: set it afterwards"
     assert (env["USER"], env["HOME"]) == ("www-data", user.pw_dir)
     assert os.stat(env["NOTIFY_SOCKET"]).st_uid == user.pw_uid
 

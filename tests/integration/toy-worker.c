@@ -148,8 +148,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
                 say("ignores signal %u", info->ssi_signo);
                 return 0;
         }
-        say("stops");
         http_drain(t->server);
+        say("stops"); /* from now on it accepts nobody */
         return 0;
 }
 
