@@ -236,16 +236,24 @@ static void put_host(const ReuseAddress *a, __be32 *to) {
                 memcpy(to, &a->in6.sin6_addr, sizeof(a->in6.sin6_addr));
 }
 
-static int on_connection(const struct inet_diag_msg *m, void *userdata) {
-        uint32_t *inode = userdata;
+/* What the kernel found. */
+typedef struct Connection {
+        bool is_there;
+        uint32_t inode;
+} Connection;
 
-        *inode = m->idiag_inode;
+/* Where there is no such connection the kernel offers the listener (inet_lookup()). */
+static int on_connection(const struct inet_diag_msg *m, void *userdata) {
+        Connection *c = userdata;
+
+        c->is_there = m->idiag_state != TCP_LISTEN;
+        c->inode = m->idiag_inode;
         return 0;
 }
 
 int sockdiag_is_accepted(const ReuseAddress *near, const ReuseAddress *far) {
-        uint32_t inode = 0;
-        const Query query = { on_connection, &inode };
+        Connection found = { 0 };
+        const Query query = { on_connection, &found };
         struct inet_diag_req_v2 request;
         int r;
 
@@ -261,5 +269,8 @@ int sockdiag_is_accepted(const ReuseAddress *near, const ReuseAddress *far) {
         if (r < 0)
                 return r;
 
-        return inode != 0;
+        if (!found.is_there)
+                return -ENOENT;
+
+        return found.inode != 0;
 }
