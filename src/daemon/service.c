@@ -73,6 +73,7 @@ Service *service_free(Service *s) {
         for (size_t i = 0; i < s->n_endpoints; i++)
                 s->endpoints[i]->service = NULL;
         free(s->endpoints);
+        free(s->told);
         free(s);
         return NULL;
 }
@@ -220,6 +221,16 @@ int service_start(Service *s) {
         return r;
 }
 
+void service_refuse(Service *s) {
+        refuse_all(s);
+}
+
+void service_forget_failures(Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_forget_failures(s->banks[bank]);
+}
+
 void service_stop(Service *s) {
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
@@ -256,11 +267,12 @@ unsigned service_n_workers(const Service *s) {
 }
 
 void service_on_generation_changed(Service *s, Generation *g) {
-        if (!s->is_listening || g->is_stopping)
-                return;
+        if (s->is_listening && !g->is_stopping) {
+                (void) service_put_rule(s);
+                put_readers(s);
+        }
 
-        (void) service_put_rule(s);
-        put_readers(s);
+        manager_on_service_changed(s->manager, s);
 }
 
 void service_on_visitor(Service *s, unsigned bank, unsigned slot) {

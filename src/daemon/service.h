@@ -43,6 +43,8 @@ struct Service {
         uint64_t n_reset;   /* visitors who came where nobody would have served them */
         bool is_listening;
         bool has_failed;
+        struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
+        bool is_untold;
 };
 
 /* Takes the endpoints that it names from @manager.  Returns 0 or a negative errno. */
@@ -58,6 +60,12 @@ int service_start(Service *s);
 
 /* Starts a generation in the front bank if there is none, also if the service is not eager. */
 int service_wake(Service *s);
+
+/* From now on its ports refuse, and stay ours. */
+void service_refuse(Service *s);
+
+/* Delays between restarts begin anew. */
+void service_forget_failures(Service *s);
 
 /* Asks every generation to stop.  What of the sockets is left open or closed is the caller's affair. */
 void service_stop(Service *s);
