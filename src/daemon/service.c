@@ -78,6 +78,7 @@ Service *service_free(Service *s) {
         for (size_t i = 0; i < s->n_endpoints; i++)
                 s->endpoints[i]->service = NULL;
         free(s->endpoints);
+        free(s->told);
         free(s);
         return NULL;
 }
@@ -327,6 +328,16 @@ int service_start(Service *s) {
         if (r < 0)
                 refuse_all(s);
         return r;
+}
+
+void service_refuse(Service *s) {
+        refuse_all(s);
+}
+
+void service_forget_failures(Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_forget_failures(s->banks[bank]);
 }
 
 void service_stop(Service *s) {

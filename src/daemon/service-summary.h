@@ -1,0 +1,20 @@
+#pragma once
+
+/* A service in one line, computed: what lists show, and what is told when it changes. */
+
+#include <stdbool.h>
+
+#include "daemon/service.h"
+
+typedef struct ServiceSummary {
+        ServiceState state;
+        unsigned generation; /* 0: there is none */
+        const char *color;   /* of that; "": there is none */
+        unsigned n_ready;
+        unsigned n_wanted;
+        unsigned n_restarts;
+        bool is_pending; /* a reload brought what only new workers will have */
+} ServiceSummary;
+
+ServiceSummary service_summarize(const Service *s);
+bool service_summary_equal(const ServiceSummary *a, const ServiceSummary *b);
