@@ -7,6 +7,7 @@
 
 #include "base/parse.h"
 #include "base/text.h"
+#include "daemon/bus-deploy.h"
 #include "daemon/bus-error.h"
 #include "daemon/connections.h"
 #include "daemon/hints.h"
@@ -219,6 +220,17 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_PROPERTY("Connections", "a{st}", get_connections, 0, 0),
         SD_BUS_PROPERTY("VisitorsReset", "t", get_reset, 0, 0),
         SD_BUS_PROPERTY("Hints", "as", get_hints, 0, 0),
+        SD_BUS_PROPERTY("Deploy", BUS_DEPLOY_STATE, bus_deploy_get_state, 0, 0),
+        SD_BUS_PROPERTY("LastDeploy", BUS_DEPLOY_RESULT, bus_deploy_get_last, 0, 0),
+        SD_BUS_METHOD_WITH_NAMES("Deploy", "a{sv}", SD_BUS_PARAM(options), "sb",
+                                 SD_BUS_PARAM(id) SD_BUS_PARAM(has_begun), bus_deploy_on_deploy,
+                                 FREE),
+        SD_BUS_METHOD("Restart", "", "", bus_deploy_on_restart, FREE),
+        SD_BUS_METHOD("Promote", "", "", bus_deploy_on_promote, FREE),
+        SD_BUS_METHOD("Abort", "", "", bus_deploy_on_abort, FREE),
+        SD_BUS_METHOD("Rollback", "", "", bus_deploy_on_roll_back, FREE),
+        SD_BUS_METHOD_WITH_NAMES("GetDeployResult", "s", SD_BUS_PARAM(id), BUS_DEPLOY_RESULT_NAKED,
+                                 , bus_deploy_on_get_result, FREE),
         SD_BUS_METHOD("Start", "", "", on_start, FREE),
         SD_BUS_METHOD("Stop", "", "", on_stop, FREE),
         SD_BUS_METHOD_WITH_NAMES("Kill", "ib", SD_BUS_PARAM(signal) SD_BUS_PARAM(old), "", ,

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +11,7 @@
 #include "daemon/manager.h"
 #include "daemon/service.h"
 #include "daemon/timer.h"
-
-static int refuse(char **reterr_why, int error, const char *format, ...) _printf_(3, 4);
-
-static int refuse(char **reterr_why, int error, const char *format, ...) {
-        va_list arguments;
-
-        va_start(arguments, format);
-        if (vasprintf(reterr_why, format, arguments) < 0)
-                *reterr_why = NULL;
-        va_end(arguments);
-        return error;
-}
+#include "daemon/why.h"
 
 /* ---- results ---- */
 
@@ -85,7 +73,7 @@ static int start_instead(Service *s, const DeployRequest *request, char **reterr
 
         r = service_start_build(s, request->build);
         if (r < 0)
-                return refuse(reterr_why, r, "it cannot be started: %s", reuse_strerror(r));
+                return why_say(reterr_why, r, "it cannot be started: %s", reuse_strerror(r));
 
         result.generation = s->last_number;
         result.duration_usec = now_usec() - begun_usec;
@@ -110,17 +98,17 @@ static int check_request(const DeployRequest *q, char **reterr_why) {
         unsigned before = 0;
 
         if (q->id && !id_is_valid(q->id))
-                return refuse(reterr_why, -EINVAL,
-                              "the id must be 1 to %u letters, digits, \"-\", \"_\" or \".\"",
-                              DEPLOY_ID_SIZE - 1);
+                return why_say(reterr_why, -EINVAL,
+                               "the id must be 1 to %u letters, digits, \"-\", \"_\" or \".\"",
+                               DEPLOY_ID_SIZE - 1);
         if (q->n_shares > DEPLOY_SHARES_MAX)
-                return refuse(reterr_why, -EINVAL, "more than %u shares", DEPLOY_SHARES_MAX);
+                return why_say(reterr_why, -EINVAL, "more than %u shares", DEPLOY_SHARES_MAX);
 
         for (size_t i = 0; q->shares && i < q->n_shares; i++) {
                 if (q->shares[i] <= before || q->shares[i] > 100)
-                        return refuse(reterr_why, -EINVAL,
-                                      "shares must grow, from 1 to 100; %u stands behind %u",
-                                      q->shares[i], before);
+                        return why_say(reterr_why, -EINVAL,
+                                       "shares must grow, from 1 to 100; %u stands behind %u",
+                                       q->shares[i], before);
                 before = q->shares[i];
         }
 
@@ -137,20 +125,20 @@ int service_deploy(Service *s, const DeployRequest *request, char **reterr_why) 
                 return 0;
 
         if (s->deploy && !deploy_state_is_past_return(s->deploy->state))
-                return refuse(reterr_why, -EBUSY, "deploy %s is %s; promote or abort it first",
-                              s->deploy->result.id,
-                              deploy_state_to_public_string(s->deploy->state));
+                return why_say(reterr_why, -EBUSY, "deploy %s is %s; promote or abort it first",
+                               s->deploy->result.id,
+                               deploy_state_to_public_string(s->deploy->state));
         if (s->deploy) /* the left generation drains on in its bank */
                 service_on_deploy_over(s);
 
         if (!service_current(s))
                 return start_instead(s, request, reterr_why);
         if (service_current(s)->is_stopping)
-                return refuse(reterr_why, -EBUSY, "it is stopping; deploy when it has stopped");
+                return why_say(reterr_why, -EBUSY, "it is stopping; deploy when it has stopped");
 
         r = deploy_new(s, request, reterr_why);
         if (r < 0 && !*reterr_why)
-                return refuse(reterr_why, r, "it cannot begin: %s", reuse_strerror(r));
+                return why_say(reterr_why, r, "it cannot begin: %s", reuse_strerror(r));
         return r < 0 ? r : 1;
 }
 
@@ -187,11 +175,11 @@ int service_roll_back(Service *s, char **reterr_why) {
         if (s->deploy && !deploy_state_is_past_return(s->deploy->state))
                 return service_abort(s, reterr_why);
         if (!s->previous_build)
-                return refuse(reterr_why, -ENOENT, "nothing was deployed before");
+                return why_say(reterr_why, -ENOENT, "nothing was deployed before");
 
         r = build_check_program(s->previous_build, &why);
         if (r < 0)
-                return refuse(reterr_why, r, "%s", why ?: reuse_strerror(r));
+                return why_say(reterr_why, r, "%s", why ?: reuse_strerror(r));
 
         request = direct_request(s->previous_build);
         return service_deploy(s, &request, reterr_why);
@@ -201,15 +189,15 @@ static int tell_deploy(Service *s, DeployEvent event, const char *why, char **re
         const char *state;
 
         if (!s->deploy)
-                return refuse(reterr_why, -ESRCH, "no deploy goes on");
+                return why_say(reterr_why, -ESRCH, "no deploy goes on");
 
         state = deploy_state_to_public_string(s->deploy->state);
         if (!deploy_event(s->deploy, event, why))
-                return refuse(reterr_why, -EBUSY, "not while it is %s%s", state,
-                              event == DEPLOY_ON_ABORT
-                                              ? ": the old generation was asked to stop, rollback "
-                                                "deploys it again"
-                                              : "");
+                return why_say(reterr_why, -EBUSY, "not while it is %s%s", state,
+                               event == DEPLOY_ON_ABORT
+                                               ? ": the old generation was asked to stop, rollback "
+                                                 "deploys it again"
+                                               : "");
 
         return 1;
 }

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "daemon/manager.h"
+#include "daemon/why.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
         [SERVICE_LISTENING] = "listening", [SERVICE_STOPPED] = "stopped",
@@ -200,13 +201,10 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
                         continue;
 
                 r = grow_bank(s, bank, n_workers);
-                if (r < 0) {
-                        if (asprintf(reterr_why, "the bank %s cannot be %s: %s", bank_color(bank),
-                                     bank_is_open(s, bank) ? "grown" : "opened",
-                                     reuse_strerror(r)) < 0)
-                                *reterr_why = NULL;
-                        return r;
-                }
+                if (r < 0)
+                        return why_say(reterr_why, r, "the bank %s cannot be %s: %s",
+                                       bank_color(bank), bank_is_open(s, bank) ? "grown" : "opened",
+                                       reuse_strerror(r));
 
                 *ret = bank;
                 return 0;
