@@ -10,7 +10,14 @@
 /* id, result ("": it goes on or there was none), generation, previous, cut connections, reason, duration in
  * µs, from where to look at it before visitors do ("": not now) */
 #define BUS_DEPLOY_RESULT_NAKED "ssuutsts"
-#define BUS_DEPLOY_RESULT       "(" BUS_DEPLOY_RESULT_NAKED ")"
+#define BUS_DEPLOY_RESULT_NAMES       \
+        SD_BUS_PARAM(id)              \
+        SD_BUS_PARAM(result)          \
+        SD_BUS_PARAM(generation)      \
+        SD_BUS_PARAM(previous)        \
+        SD_BUS_PARAM(cut_connections) \
+        SD_BUS_PARAM(reason) SD_BUS_PARAM(duration_usec) SD_BUS_PARAM(door)
+#define BUS_DEPLOY_RESULT "(" BUS_DEPLOY_RESULT_NAKED ")"
 
 int bus_deploy_get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
                          sd_bus_message *reply, void *userdata, sd_bus_error *reterr);

@@ -230,7 +230,7 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_METHOD("Abort", "", "", bus_deploy_on_abort, FREE),
         SD_BUS_METHOD("Rollback", "", "", bus_deploy_on_roll_back, FREE),
         SD_BUS_METHOD_WITH_NAMES("GetDeployResult", "s", SD_BUS_PARAM(id), BUS_DEPLOY_RESULT_NAKED,
-                                 , bus_deploy_on_get_result, FREE),
+                                 BUS_DEPLOY_RESULT_NAMES, bus_deploy_on_get_result, FREE),
         SD_BUS_METHOD("Start", "", "", on_start, FREE),
         SD_BUS_METHOD("Stop", "", "", on_stop, FREE),
         SD_BUS_METHOD_WITH_NAMES("Kill", "ib", SD_BUS_PARAM(signal) SD_BUS_PARAM(old), "", ,
