@@ -34,6 +34,7 @@ eval "$(apt-config shell proxy Acquire::http::Proxy)"
 [ -z "$proxy" ] || export http_proxy="$proxy"
 
 root=$(mktemp -d)
+chmod 755 "$root"                              # others must get into their /
 daemon=
 clean_up() {
     [ -z "$daemon" ] || kill "$daemon" 2>/dev/null || :
