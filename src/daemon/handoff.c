@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,17 @@ static int put_listen_fds(const Generation *g, const Handoff *h, char ***environ
         return r;
 }
 
+/* sd_watchdog_enabled(3). */
+static int put_watchdog(const ServiceSettings *s, char ***environment) {
+        int r;
+
+        if (s->watchdog_usec == 0)
+                return 0;
+
+        r = put(environment, "WATCHDOG_USEC=%" PRIu64, s->watchdog_usec);
+        return r < 0 ? r : put(environment, "WATCHDOG_PID=%s", SPAWN_PID_HOLE);
+}
+
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
                  Handoff *ret) {
         const Service *s = g->service;
@@ -155,6 +167,8 @@ int handoff_init(const Generation *g, const Build *build, unsigned slot, const c
                 r = put_listen_fds(g, &h, &h.environment);
         if (r >= 0)
                 r = put(&h.environment, "NOTIFY_SOCKET=%s", notify_path);
+        if (r >= 0)
+                r = put_watchdog(build->service, &h.environment);
         if (r >= 0)
                 r = put_place(g, slot, &h.environment);
         if (r < 0) {

@@ -50,7 +50,38 @@ static LogFields fields_of(const Worker *w) {
                            (int) (w)->pid, ##__VA_ARGS__);                                \
         } while (false)
 
+pid_t worker_main_pid(const Worker *w) {
+        return w->main ? main_process_pid(w->main) : w->pid;
+}
+
+static sd_event *event_of(const Worker *w) {
+        return w->generation->service->manager->event;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void set_deadline(Worker *w, uint64_t timeout_usec) {
+        w->deadline_usec = timeout_usec == USEC_INFINITY ? USEC_INFINITY
+                                                         : now_usec() + timeout_usec;
+        (void) timer_arm(event_of(w), &w->timer, timeout_usec, on_timer, w);
+}
+
+/* EXTEND_TIMEOUT_USEC: never earlier than it was. */
+static void extend_deadline(Worker *w, uint64_t usec) {
+        if (w->state != WORKER_READY && w->deadline_usec != USEC_INFINITY &&
+            (usec >= USEC_INFINITY - now_usec() || now_usec() + usec > w->deadline_usec))
+                set_deadline(w, usec);
+}
+
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* Only who is ready is expected to say so again and again. */
+static void feed_watchdog(Worker *w) {
+        uint64_t usec = w->state == WORKER_READY && w->watchdog_usec > 0 ? w->watchdog_usec
+                                                                         : USEC_INFINITY;
+
+        (void) timer_arm(event_of(w), &w->watchdog, usec, on_watchdog, w);
+}
 
 static void worker_set_state(Worker *w, WorkerState state) {
         const ServiceSettings *s = w->build->service;
@@ -76,15 +107,18 @@ static void worker_set_state(Worker *w, WorkerState state) {
                 assert(false);
         }
 
-        (void) timer_arm(w->generation->service->manager->event, &w->timer, timeout_usec, on_timer,
-                         w);
+        set_deadline(w, timeout_usec);
+        feed_watchdog(w);
         worker_log(w, LOG_DEBUG, "is %s", state_names[state]);
         bus_on_worker_changed(w->generation->service->manager->bus, w, state_names[state], "");
 }
 
-/* The process group is named by the pid, which stays taken until we reap it. */
+/* The process group is named by the pid, which stays taken until we reap it, and as long as there is
+ * anybody in its session. */
 static void kill_group(const Worker *w, int signal_number) {
-        if (w->pid > 0)
+        if (w->main)
+                (void) main_process_signal(w->main, signal_number);
+        if (w->pid > 0 && (!w->has_left_main || getsid(worker_main_pid(w)) == w->pid))
                 (void) kill(-w->pid, signal_number); /* ESRCH: all are gone */
 }
 
@@ -98,11 +132,14 @@ void worker_stop(Worker *w, uint64_t timeout_usec) {
         w->stop_timeout_usec = timeout_usec;
         worker_set_state(w, WORKER_STOPPING);
         worker_log(w, LOG_DEBUG, "is sent %s", format_signal(signal_number, name, sizeof(name)));
-        if (kill(w->pid, signal_number) < 0)
+        if (worker_signal(w, signal_number) < 0)
                 worker_log(w, LOG_WARNING, "could not be sent %s: %m", name);
 }
 
 int worker_signal(const Worker *w, int signal_number) {
+        if (w->main)
+                return main_process_signal(w->main, signal_number);
+
         return kill(w->pid, signal_number) < 0 ? -errno : 0;
 }
 
@@ -153,22 +190,6 @@ static void set_ready(Worker *w) {
         generation_on_worker_ready(w->generation, w);
 }
 
-void worker_on_message(Worker *w, const NotifyMessage *m) {
-        if (m->status) {
-                free(w->status_text);
-                w->status_text = strdup(m->status);
-                worker_log(w, LOG_DEBUG, "says \"%s\"", m->status);
-        }
-
-        if (m->is_ready && w->state == WORKER_STARTING &&
-            w->build->service->type == SERVICE_TYPE_NOTIFY)
-                set_ready(w);
-}
-
-void worker_on_accepted(Worker *w) {
-        set_ready(w);
-}
-
 bool worker_ended_well(const Worker *w) {
         if (w->end.si_code == CLD_EXITED)
                 return w->end.si_status == 0;
@@ -198,22 +219,105 @@ static void log_end(const Worker *w) {
         log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
 }
 
-static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
+/* Who does not answer must not keep visitors: it leaves the rule when it is gone, and it goes at once. */
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
+        char duration[DURATION_TEXT_SIZE];
 
+        worker_log(w, LOG_WARNING, "has not said WATCHDOG=1 within %s, killing it",
+                   format_duration(w->watchdog_usec, duration, sizeof(duration)));
+        kill_group(w, SIGKILL);
+        return 0;
+}
+
+/* Its main process is gone. */
+static void on_end(Worker *w, const siginfo_t *info) {
         if (w->end.si_pid != 0)
-                return 0;
+                return;
 
         notify_drain(w->notify); /* it may have said READY=1 with its last breath */
         w->end = *info;
         log_end(w);
 
-        /* Whom it leaves behind would keep our sockets, and steal from its successor.  Its pid, and
-         * with it the name of the group, is taken until we return. */
+        /* Whom it leaves behind would keep our sockets, and steal from its successor. */
         kill_group(w, SIGKILL);
 
         generation_on_worker_gone(w->generation, w);
+}
+
+/* The pid, and with it the name of the group, is taken until we return. */
+static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        Worker *w = userdata;
+
+        if (!w->main)
+                notify_drain(w->notify); /* MAINPID, perhaps */
+        if (!w->main) {
+                on_end(w, info);
+                return 0;
+        }
+
+        w->has_left_main = true;
+        worker_log(w, LOG_DEBUG, "has left its work to %d", (int) worker_main_pid(w));
         return 0;
+}
+
+/* ---- what it says ---- */
+
+static void on_main_end(int code, int status, void *userdata) {
+        Worker *w = userdata;
+
+        on_end(w,
+               &(siginfo_t){ .si_pid = worker_main_pid(w), .si_code = code, .si_status = status });
+}
+
+/* MAINPID.  Back to the one that we started is possible, too. */
+static void take_main(Worker *w, pid_t pid) {
+        MainProcess *other = NULL;
+        int r;
+
+        if (pid == worker_main_pid(w) || (pid == w->pid && w->has_left_main))
+                return;
+
+        if (pid != w->pid) {
+                r = main_process_new(event_of(w), pid, w->pid, on_main_end, w, &other);
+                if (r < 0) {
+                        worker_log(w, LOG_WARNING,
+                                   "says that its main process is %d, which is none of its own, ignoring",
+                                   (int) pid);
+                        return;
+                }
+        }
+
+        w->main = main_process_free(w->main);
+        w->main = other;
+        worker_log(w, LOG_INFO, "says that its main process is %d", (int) pid);
+}
+
+void worker_on_message(Worker *w, const NotifyMessage *m) {
+        if (m->status) {
+                free(w->status_text);
+                w->status_text = strdup(m->status);
+                worker_log(w, LOG_DEBUG, "says \"%s\"", m->status);
+        }
+
+        if (m->main_pid > 0)
+                take_main(w, m->main_pid);
+        if (m->extend_timeout_usec > 0)
+                extend_deadline(w, m->extend_timeout_usec);
+        if (m->watchdog_usec > 0 && w->watchdog_usec > 0) /* an interval, not a way out */
+                w->watchdog_usec = m->watchdog_usec;
+        if (m->is_watchdog || m->watchdog_usec > 0)
+                feed_watchdog(w);
+
+        if (m->is_ready && w->state == WORKER_STARTING &&
+            w->build->service->type == SERVICE_TYPE_NOTIFY)
+                set_ready(w);
+        if (m->has_watchdog_failed && w->state == WORKER_READY)
+                (void) timer_arm(event_of(w), &w->watchdog, 0, on_watchdog, w);
+}
+
+void worker_on_accepted(Worker *w) {
+        set_ready(w);
 }
 
 /* Returns a descriptor of the caller's, or a copy of ours. */
@@ -341,6 +445,7 @@ int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
         w->generation = g;
         w->build = build_ref(build);
         w->slot = slot;
+        w->watchdog_usec = build->service->watchdog_usec;
         r = begin(w, &what);
         if (r < 0) {
                 LogFields fields = fields_of(w);
@@ -364,10 +469,13 @@ Worker *worker_free(Worker *w) {
 
         if (w->pid > 0 && w->end.si_pid == 0) {
                 kill_group(w, SIGKILL);
-                (void) waitpid(w->pid, NULL, 0);
+                if (!w->has_left_main)
+                        (void) waitpid(w->pid, NULL, 0);
         }
 
         w->child = sd_event_source_disable_unref(w->child);
+        w->main = main_process_free(w->main);
+        w->watchdog = timer_disarm(w->watchdog);
         w->timer = timer_disarm(w->timer);
         w->readiness = readiness_free(w->readiness);
         w->notify = notify_free(w->notify);

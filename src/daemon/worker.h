@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/build.h"
+#include "daemon/main-process.h"
 #include "daemon/notify.h"
 #include "daemon/readiness.h"
 
@@ -41,7 +42,12 @@ struct Worker {
         uint64_t stop_timeout_usec;
         pid_t pid;
         sd_event_source *child; /* owns the pidfd */
+        MainProcess *main;      /* another one than we started; NULL: the one that we started */
+        bool has_left_main;     /* the one that we started is gone, and @main is still there */
         sd_event_source *timer; /* of the state */
+        uint64_t deadline_usec; /* of the timer; USEC_INFINITY: none */
+        sd_event_source *watchdog;
+        uint64_t watchdog_usec; /* 0: none */
         Notify *notify;
         Readiness *readiness; /* of type "exec", while starting */
         char *status_text;
@@ -72,6 +78,9 @@ const char *worker_state_to_string(WorkerState state);
 
 /* Whether it ended as it should: exit status 0, or the signal that we sent. */
 bool worker_ended_well(const Worker *w);
+
+/* Of its main process. */
+pid_t worker_main_pid(const Worker *w);
 
 /* "worker 2 (pid 4711) exited with status 1 before it was ready" */
 void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes);
