@@ -31,24 +31,24 @@ static struct {
         .journal_fd = -EBADF,
 };
 
-static const char *const target_names[LOG_TARGET_MAX] = {
+const char *const log_target_names[LOG_TARGET_MAX] = {
         [LOG_TARGET_AUTO] = "auto",
         [LOG_TARGET_JOURNAL] = "journal",
         [LOG_TARGET_STDERR] = "stderr",
 };
 
-static const char *const level_names[] = {
+const char *const log_level_names[LOG_LEVELS_MAX] = {
         [LOG_EMERG] = "emerg", [LOG_ALERT] = "alert",     [LOG_CRIT] = "crit",
         [LOG_ERR] = "err",     [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
         [LOG_INFO] = "info",   [LOG_DEBUG] = "debug",
 };
 
 LogTarget log_target_from_string(const char *name) {
-        return text_lookup(target_names, ELEMENTS_OF(target_names), name);
+        return text_lookup(log_target_names, ELEMENTS_OF(log_target_names), name);
 }
 
 int log_level_from_string(const char *name) {
-        return text_lookup(level_names, ELEMENTS_OF(level_names), name);
+        return text_lookup(log_level_names, ELEMENTS_OF(log_level_names), name);
 }
 
 void log_set_level(int level) {

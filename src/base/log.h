@@ -44,6 +44,12 @@ typedef struct LogFields {
 int log_open(LogTarget target, const char *journal_path);
 void log_close(void);
 
+#define LOG_LEVELS_MAX (LOG_DEBUG + 1)
+
+/* By level, by target; none is NULL. */
+extern const char *const log_level_names[LOG_LEVELS_MAX];
+extern const char *const log_target_names[LOG_TARGET_MAX];
+
 LogTarget log_target_from_string(const char *name);
 
 /* @level  LOG_ERR … LOG_DEBUG; what is above it is not written and costs one comparison. */

@@ -336,6 +336,7 @@ static int open_output(const Output *output, int inherited) {
                 break;
         case OUTPUT_INHERIT:
         case OUTPUT_JOURNAL:
+        case OUTPUT_AUTO:
         case OUTPUT_KIND_MAX:
         case OUTPUT_KIND_INVALID:
         default:

@@ -11,6 +11,8 @@
 #include "base/parse.h"
 #include "base/text.h"
 #include "settings/load.h"
+#include "settings/preset.h"
+#include "settings/template.h"
 
 /* The line of one of the names in "endpoints", which may be a list over several lines. */
 static Place name_place(const ServiceSettings *service, const Tree *services, size_t index) {
@@ -157,7 +159,7 @@ static void report_same_address(const EndpointSettings *a, const EndpointSetting
                                 const ReuseAddress *address, Report *report) {
         char text[REUSE_ADDRESS_TEXT_SIZE], path[KEY_PATH_SIZE];
         const char *key = b->type == SOCK_STREAM ? "listen_stream" : "listen_datagram";
-        Place place = key_place(b->keys, b->n_keys, key, b->place);
+        Place place = key_place(&b->keys, key, b->place);
 
         key_path("endpoints", b->name, key, path);
         reuse_address_format(address, text, sizeof(text));
@@ -203,7 +205,7 @@ static int check_addresses(const Settings *s, Report *report) {
 /* ---- one service ----------------------------------------------------------------------------- */
 
 static Place service_place(const ServiceSettings *service, const char *key) {
-        return key_place(service->keys, service->n_keys, key, service->place);
+        return key_place(&service->keys, key, service->place);
 }
 
 static void check_delays(const ServiceSettings *service, Report *report) {
@@ -219,51 +221,205 @@ static void check_delays(const ServiceSettings *service, Report *report) {
                        "%s is more than restart_max_delay, expected at most %s", delay, max_delay);
 }
 
-/* A program that is not there yet may come with its package: that is worth a warning. */
-static void check_files(const ServiceSettings *service, Report *report) {
-        const char *program = service->exec_start ? service->exec_start[0] : NULL;
-        const char *why = NULL;
+static void check_activation(const ServiceSettings *service, Report *report) {
+        Place place = service_place(service, "idle_timeout");
         char path[KEY_PATH_SIZE];
-        struct stat st;
 
-        if (program && stat(program, &st) < 0)
-                why = strerror(errno);
-        else if (program && !S_ISREG(st.st_mode))
-                why = "not a regular file";
-        else if (program && !(st.st_mode & 0111))
-                why = "not executable";
-        if (why)
-                report_warning(report, service_place(service, "exec_start"),
-                               key_path("services", service->name, "exec_start", path),
-                               "%s: %s, expected an executable file before a worker starts",
-                               program, why);
+        if (service->idle_timeout_usec == USEC_INFINITY)
+                return;
 
-        if (service->working_directory &&
-            (stat(service->working_directory, &st) < 0 || !S_ISDIR(st.st_mode)))
-                report_warning(report, service_place(service, "working_directory"),
-                               key_path("services", service->name, "working_directory", path),
-                               "%s is not there, expected a directory before a worker starts",
-                               service->working_directory);
+        key_path("services", service->name, "idle_timeout", path);
+        if (service->activation != ACTIVATION_ON_DEMAND)
+                report_problem(report, place, path,
+                               "an eager service never sleeps, expected activation = "
+                               "\"on-demand\"");
+        for (size_t i = 0; i < service->n_endpoints; i++)
+                if (service->endpoints[i]->type == SOCK_DGRAM) {
+                        report_problem(report, place, path,
+                                       "endpoint \"%s\" takes datagrams, which nobody can see the "
+                                       "end of, expected streams only",
+                                       service->endpoints[i]->name);
+                        return;
+                }
 }
 
-static void check_backlogs(const Settings *s, Report *report) {
+/* inetd's only descriptor is 0. */
+static void check_fd_protocol(const ServiceSettings *service, Report *report) {
+        char path[KEY_PATH_SIZE];
+        size_t n = 0;
+
+        for (size_t i = 0; i < service->n_endpoints; i++)
+                n += service->endpoints[i]->n_addresses;
+        if (service->fd_protocol == FD_PROTOCOL_INETD && n > 1)
+                report_problem(report, service_place(service, "fd_protocol"),
+                               key_path("services", service->name, "fd_protocol", path),
+                               "\"inetd\" passes one descriptor, and this service has %zu "
+                               "addresses, expected one",
+                               n);
+}
+
+static void check_signal(const ServiceSettings *service, Report *report) {
+        const Preset *preset = service->preset ? preset_find(service->preset) : NULL;
+        char path[KEY_PATH_SIZE], name[32];
+
+        if (!preset || !preset_cuts(preset, service->kill_signal))
+                return;
+
+        format_signal(service->kill_signal, name, sizeof(name));
+        report_warning(report, service_place(service, "kill_signal"),
+                       key_path("services", service->name, "kill_signal", path),
+                       "%s makes %s cut its requests, expected %s", name, preset->name,
+                       preset->kill_signal);
+}
+
+static void check_templates_of(const ServiceSettings *service, const char *key, char *const *texts,
+                               Report *report) {
+        char path[KEY_PATH_SIZE], wrong[REPORT_TEXT_SIZE / 2];
+
+        STRV_FOREACH(text, texts)
+                if (template_check(*text, service, wrong, sizeof(wrong)) < 0)
+                        report_problem(report, service_place(service, key),
+                                       key_path("services", service->name, key, path), "%s", wrong);
+}
+
+static void check_templates(const ServiceSettings *service, Report *report) {
+        char *const directory[] = { service->working_directory, NULL };
+
+        check_templates_of(service, "exec_start", service->exec_start, report);
+        check_templates_of(service, "environment", service->said_environment, report);
+        check_templates_of(service, "working_directory", directory, report);
+}
+
+/* ---- what may come later, and is worth a warning --------------------------------------------- */
+
+/* Looks at @path as a worker will see it; not if a template decides. */
+static int stat_for_worker(const ServiceSettings *service, const char *path, struct stat *ret) {
+        _cleanup_free_ char *full = NULL;
+
+        if (strchr(path, '%')) {
+                ret->st_mode = 0;
+                return 0;
+        }
+        if (asprintf(&full, "%s%s", service->root_directory ?: "", path) < 0)
+                return -ENOMEM;
+
+        return stat(full, ret) < 0 ? -errno : 0;
+}
+
+static void check_program(const ServiceSettings *service, const char *key, const char *program,
+                          Report *report) {
+        char path[KEY_PATH_SIZE];
+        const char *why = NULL;
+        struct stat st;
+        int r;
+
+        r = stat_for_worker(service, program, &st);
+        if (r < 0)
+                why = strerror(-r);
+        else if (st.st_mode != 0 && !S_ISREG(st.st_mode))
+                why = "not a regular file";
+        else if (st.st_mode != 0 && !(st.st_mode & 0111))
+                why = "not executable";
+        if (why)
+                report_warning(report, service_place(service, key),
+                               key_path("services", service->name, key, path),
+                               "%s: %s, expected an executable file before a worker starts",
+                               program, why);
+}
+
+static void check_directory(const ServiceSettings *service, const char *key, const char *directory,
+                            bool is_root, Report *report) {
+        char path[KEY_PATH_SIZE];
+        struct stat st;
+        int r;
+
+        if (!directory)
+                return;
+
+        r = is_root ? (stat(directory, &st) < 0 ? -errno : 0)
+                    : stat_for_worker(service, directory, &st);
+        if (r < 0 || (st.st_mode != 0 && !S_ISDIR(st.st_mode)))
+                report_warning(report, service_place(service, key),
+                               key_path("services", service->name, key, path),
+                               "%s is not there, expected a directory before a worker starts",
+                               directory);
+}
+
+/* A program that is not there yet may come with its package. */
+static void check_files(const ServiceSettings *service, Report *report) {
+        if (service->exec_start)
+                check_program(service, "exec_start", service->exec_start[0], report);
+        for (size_t i = 0; i < service->exec_start_pre.n_commands; i++)
+                check_program(service, "exec_start_pre",
+                              service->exec_start_pre.commands[i].argv[0], report);
+        for (size_t i = 0; i < service->exec_stop_post.n_commands; i++)
+                check_program(service, "exec_stop_post",
+                              service->exec_stop_post.commands[i].argv[0], report);
+
+        check_directory(service, "root_directory", service->root_directory, true, report);
+        check_directory(service, "working_directory", service->working_directory, false, report);
+}
+
+/* ---- one endpoint ---------------------------------------------------------------------------- */
+
+static void problem_of_endpoint(const EndpointSettings *e, const char *key, const char *text,
+                                Report *report) {
+        char path[KEY_PATH_SIZE];
+
+        report_problem(report, key_place(&e->keys, key, e->place),
+                       key_path("endpoints", e->name, key, path), "%s", text);
+}
+
+static void check_backlog(const EndpointSettings *e, Report *report) {
         int somaxconn = reuse_somaxconn();
         char path[KEY_PATH_SIZE];
 
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-                const EndpointSettings *e = s->endpoints[i];
+        if (e->backlog > 0 && e->type == SOCK_DGRAM)
+                problem_of_endpoint(
+                                e, "backlog",
+                                "datagrams have no backlog, expected it with listen_stream only",
+                                report);
+        else if (e->backlog > somaxconn)
+                report_warning(report, key_place(&e->keys, "backlog", e->place),
+                               key_path("endpoints", e->name, "backlog", path),
+                               "%d is more than net.core.somaxconn, effective are %d", e->backlog,
+                               somaxconn);
+}
 
-                if (e->backlog > somaxconn)
-                        report_warning(report, key_place(e->keys, e->n_keys, "backlog", e->place),
-                                       key_path("endpoints", e->name, "backlog", path),
-                                       "%d is more than net.core.somaxconn, effective are %d",
-                                       e->backlog, somaxconn);
-                if (e->backlog > 0 && e->type == SOCK_DGRAM)
-                        report_problem(report, key_place(e->keys, e->n_keys, "backlog", e->place),
-                                       key_path("endpoints", e->name, "backlog", path),
-                                       "datagrams have no backlog, expected it on listen_stream "
-                                       "only");
+static void check_sockopts(const EndpointSettings *e, Report *report) {
+        for (size_t i = 0; i < e->n_sockopts; i++) {
+                const ReuseSockoptInfo *info = reuse_sockopt_find(e->sockopts[i].name);
+
+                if (e->type == SOCK_STREAM && !info->for_stream)
+                        problem_of_endpoint(
+                                        e, info->name,
+                                        "not for streams, expected it with listen_datagram only",
+                                        report);
+                else if (e->type == SOCK_DGRAM && !info->for_datagram)
+                        problem_of_endpoint(
+                                        e, info->name,
+                                        "not for datagrams, expected it with listen_stream only",
+                                        report);
         }
+}
+
+static void check_endpoint(const EndpointSettings *e, Report *report) {
+        check_backlog(e, report);
+        check_sockopts(e, report);
+        if (e->type == SOCK_DGRAM && e->steering == REUSE_STEERING_RANDOM)
+                problem_of_endpoint(e, "steering",
+                                    "\"random\" would tear flows of datagrams apart, expected "
+                                    "\"hash\" or \"cpu\"",
+                                    report);
+}
+
+static void check_service(const ServiceSettings *service, Report *report) {
+        check_delays(service, report);
+        check_activation(service, report);
+        check_fd_protocol(service, report);
+        check_signal(service, report);
+        check_templates(service, report);
+        check_files(service, report);
 }
 
 int cross_check(Settings *s, const Tree *services, Report *report) {
@@ -273,17 +429,13 @@ int cross_check(Settings *s, const Tree *services, Report *report) {
                 r = find_endpoints(s, s->services[i], services, report);
                 if (r < 0)
                         return r;
-                check_delays(s->services[i], report);
-                check_files(s->services[i], report);
+                check_service(s->services[i], report);
         }
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                check_endpoint(s->endpoints[i], report);
 
         r = check_variable_names(s, report);
         if (r < 0)
                 return r;
-        r = check_addresses(s, report);
-        if (r < 0)
-                return r;
-
-        check_backlogs(s, report);
-        return 0;
+        return check_addresses(s, report);
 }

@@ -7,8 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "base/text.h"
-#include "settings/reader.h"
+#include "settings/environment.h"
+#include "settings/merge.h"
+#include "settings/preset.h"
 #include "settings/user.h"
 #include "settings/value.h"
 
@@ -33,23 +36,22 @@ const char *key_path(const char *group, const char *object, const char *key,
         return buffer;
 }
 
-Place key_place(const KeyPlace *keys, size_t n_keys, const char *key, Place otherwise) {
-        for (size_t i = 0; i < n_keys; i++)
-                if (strcmp(keys[i].key, key) == 0)
-                        return keys[i].place;
+Place key_place(const Keys *keys, const char *key, Place otherwise) {
+        for (size_t i = 0; i < keys->n_places; i++)
+                if (strcmp(keys->places[i].key, key) == 0)
+                        return keys->places[i].place;
 
         return otherwise;
 }
 
-static int add_key(KeyPlace **keys, size_t *n_keys, const char *key, Place place) {
-        KeyPlace *longer = reallocarray(*keys, *n_keys + 1, sizeof(KeyPlace));
+static int add_key(Keys *keys, const char *key, Place place) {
+        KeyPlace *longer = reallocarray(keys->places, keys->n_places + 1, sizeof(KeyPlace));
 
         if (!longer)
                 return -ENOMEM;
 
-        longer[*n_keys] = (KeyPlace){ key, place };
-        *keys = longer;
-        (*n_keys)++;
+        longer[keys->n_places++] = (KeyPlace){ key, place };
+        keys->places = longer;
         return 0;
 }
 
@@ -67,7 +69,26 @@ static int set_defaults(SettingGroup group, void *object) {
         const SettingTable *table = setting_table(group);
 
         for (size_t i = 0; i < table->n_rows; i++) {
-                int r = value_set_default(&table->rows[i], object);
+                const SettingRow *row = &table->rows[i];
+                int r = row->default_text ? value_set_text(row, row->default_text, object) : 0;
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+/* What a preset says comes between the defaults and the keys beside it. */
+static int set_preset(const Tree *node, ServiceSettings *s) {
+        const SettingTable *table = setting_table(SETTING_GROUP_SERVICE);
+        const Tree *child = tree_child(node, "preset");
+        const Preset *preset = child && child->kind == TREE_STRING ? preset_find(child->string)
+                                                                   : NULL;
+
+        for (size_t i = 0; preset && i < table->n_rows; i++) {
+                const char *text = preset_value(preset, table->rows[i].name);
+                int r = text ? value_set_text(&table->rows[i], text, s) : 0;
 
                 if (r < 0)
                         return r;
@@ -84,13 +105,13 @@ static void check_required(const Tree *node, SettingGroup group, Report *report)
 
                 if (row->is_required && !tree_child(node, row->name))
                         tree_problem(node, report, "%s is missing, expected %s", row->name,
-                                     value_expected(row));
+                                     row->kind->expected);
         }
 }
 
 /* Reads every key of @node into @object. */
-static int read_keys(const Tree *node, SettingGroup group, void *object, KeyPlace **keys,
-                     size_t *n_keys, Report *report) {
+static int read_keys(const Tree *node, SettingGroup group, void *object, Keys *keys,
+                     Report *report) {
         for (size_t i = 0; i < node->n_children; i++) {
                 const Tree *child = node->children[i];
                 const SettingRow *row = setting_find(group, child->name);
@@ -104,7 +125,7 @@ static int read_keys(const Tree *node, SettingGroup group, void *object, KeyPlac
 
                 r = value_read(row, child, object, report);
                 if (r >= 0)
-                        r = add_key(keys, n_keys, row->name, child->place);
+                        r = add_key(keys, row->name, child->place);
                 if (r < 0)
                         return r;
         }
@@ -138,8 +159,11 @@ static EndpointSettings *endpoint_free(EndpointSettings *e) {
                 return NULL;
 
         free_object(SETTING_GROUP_ENDPOINT, e);
+        for (size_t i = 0; i < e->n_sockopts; i++)
+                free((char *) e->sockopts[i].text);
+        free(e->sockopts);
         free(e->addresses);
-        free(e->keys);
+        free(e->keys.places);
         free(e->name);
         free(e);
         return NULL;
@@ -151,11 +175,12 @@ static ServiceSettings *service_free(ServiceSettings *s) {
                 return NULL;
 
         free_object(SETTING_GROUP_SERVICE, s);
+        strv_free(s->environment);
         free(s->endpoints);
         free(s->groups);
         free(s->user_name);
         free(s->home);
-        free(s->keys);
+        free(s->keys.places);
         free(s->name);
         free(s);
         return NULL;
@@ -163,6 +188,17 @@ static ServiceSettings *service_free(ServiceSettings *s) {
 DEFINE_CLEANUP(ServiceSettings, service_free)
 
 /* ---- all objects ----------------------------------------------------------------------------- */
+
+static void set_ipv6_only(EndpointSettings *e) {
+        for (size_t i = 0; i < e->n_addresses; i++) {
+                ReuseAddress *a = &e->addresses[i];
+
+                if (a->sa.sa_family != AF_INET6 || e->bind_ipv6_only == BIND_IPV6_ONLY_DEFAULT)
+                        continue;
+                a->is_dual_stack = e->bind_ipv6_only == BIND_IPV6_ONLY_BOTH &&
+                                   IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+        }
+}
 
 static int load_endpoint(const Tree *node, EndpointSettings *e, Report *report) {
         const Tree *stream = tree_child(node, "listen_stream");
@@ -178,7 +214,7 @@ static int load_endpoint(const Tree *node, EndpointSettings *e, Report *report) 
         r = set_defaults(SETTING_GROUP_ENDPOINT, e);
         if (r < 0)
                 return r;
-        r = read_keys(node, SETTING_GROUP_ENDPOINT, e, &e->keys, &e->n_keys, report);
+        r = read_keys(node, SETTING_GROUP_ENDPOINT, e, &e->keys, report);
         if (r < 0)
                 return r;
 
@@ -188,7 +224,17 @@ static int load_endpoint(const Tree *node, EndpointSettings *e, Report *report) 
                              "of them; make a second endpoint for the other");
         else if (!stream && !datagram)
                 tree_problem(node, report, "no address, expected listen_stream or listen_datagram");
+
+        set_ipv6_only(e);
         return 0;
+}
+
+/* Of the two that make a limit each brings the other, with systemd's default. */
+static void complete_start_limit(ServiceSettings *s) {
+        if (s->start_limit_burst > 0 && s->start_limit_interval_usec == 0)
+                s->start_limit_interval_usec = 10 * USEC_PER_SEC;
+        else if (s->start_limit_interval_usec > 0 && s->start_limit_burst == 0)
+                s->start_limit_burst = 5;
 }
 
 static int load_service(const Tree *node, ServiceSettings *s, Report *report) {
@@ -202,11 +248,28 @@ static int load_service(const Tree *node, ServiceSettings *s, Report *report) {
         r = set_defaults(SETTING_GROUP_SERVICE, s);
         if (r < 0)
                 return r;
-        r = read_keys(node, SETTING_GROUP_SERVICE, s, &s->keys, &s->n_keys, report);
+        r = set_preset(node, s);
         if (r < 0)
                 return r;
+        r = read_keys(node, SETTING_GROUP_SERVICE, s, &s->keys, report);
+        if (r < 0)
+                return r;
+        complete_start_limit(s);
 
-        return user_resolve(s, report);
+        r = user_resolve(s, report);
+        if (r < 0)
+                return r;
+        return environment_resolve(s, report);
+}
+
+int load_daemon(const Tree *group, Settings *s, Report *report) {
+        int r;
+
+        r = set_defaults(SETTING_GROUP_DAEMON, &s->daemon);
+        if (r < 0 || !group)
+                return r;
+
+        return read_keys(group, SETTING_GROUP_DAEMON, &s->daemon, &s->daemon.keys, report);
 }
 
 int load_endpoints(const Tree *group, Settings *s, Report *report) {
@@ -257,6 +320,17 @@ int load_services(const Tree *group, Settings *s, Report *report) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+int settings_new(Settings **ret) {
+        Settings *s = calloc(1, sizeof(Settings));
+
+        if (!s)
+                return -ENOMEM;
+
+        s->n_ref = 1;
+        *ret = s;
+        return 0;
+}
+
 Settings *settings_ref(Settings *s) {
         s->n_ref++;
         return s;
@@ -272,8 +346,11 @@ Settings *settings_unref(Settings *s) {
                 service_free(s->services[i]);
         free(s->endpoints);
         free(s->services);
+        free_object(SETTING_GROUP_DAEMON, &s->daemon);
+        free(s->daemon.keys.places);
         free(s->endpoints_by_name);
         free(s->services_by_name);
+        free(s->include_dir);
         strv_free(s->files);
         free(s);
         return NULL;
@@ -325,50 +402,54 @@ const ServiceSettings *settings_find_service(const Settings *s, const char *name
         return found ? *found : NULL;
 }
 
-static int load_root(const Tree *root, Settings *s, Report *report) {
-        static const char *const names[] = { "endpoints", "services" };
-        const Tree *endpoints = tree_child(root, "endpoints"),
-                   *services = tree_child(root, "services");
-        int r;
+static const char *const root_names[] = { "daemon", "endpoints", "include_dir", "services" };
 
+static void check_root(const Tree *root, Report *report) {
         for (size_t i = 0; i < root->n_children; i++) {
                 const Tree *child = root->children[i];
 
-                if (text_lookup(names, ELEMENTS_OF(names), child->name) < 0)
-                        report_unknown(child, text_nearest(names, ELEMENTS_OF(names), child->name),
-                                       "\"endpoints\" or \"services\"", report);
-                else if (child->kind != TREE_GROUP)
+                if (text_lookup(root_names, ELEMENTS_OF(root_names), child->name) < 0)
+                        report_unknown(child,
+                                       text_nearest(root_names, ELEMENTS_OF(root_names),
+                                                    child->name),
+                                       "\"endpoints\", \"services\", \"daemon\" or \"include_dir\"",
+                                       report);
+                else if (child->kind != TREE_GROUP && strcmp(child->name, "include_dir") != 0)
                         tree_problem(child, report, "this is %s, expected a group { … }",
                                      tree_kind_text(child->kind));
         }
+}
 
-        if (endpoints && endpoints->kind == TREE_GROUP) {
+static const Tree *child_group(const Tree *root, const char *name) {
+        const Tree *child = tree_child(root, name);
+
+        return child && child->kind == TREE_GROUP ? child : NULL;
+}
+
+int load_root(const Tree *root, Settings *s, Report *report) {
+        const Tree *endpoints = child_group(root, "endpoints");
+        const Tree *services = child_group(root, "services");
+        int r;
+
+        check_root(root, report);
+        r = load_daemon(child_group(root, "daemon"), s, report);
+        if (r >= 0 && endpoints)
                 r = load_endpoints(endpoints, s, report);
-                if (r < 0)
-                        return r;
-        }
-        if (services && services->kind == TREE_GROUP) {
+        if (r >= 0 && services)
                 r = load_services(services, s, report);
-                if (r < 0)
-                        return r;
-        }
-
-        r = settings_index(s);
+        if (r >= 0)
+                r = settings_index(s);
         if (r < 0)
                 return r;
 
-        return cross_check(s, services && services->kind == TREE_GROUP ? services : NULL, report);
+        return cross_check(s, services, report);
 }
 
 static int load(const char *path, Report *report, Settings *s) {
         _cleanup_(tree_freep) Tree *root = NULL;
         int r;
 
-        r = strv_push(&s->files, path);
-        if (r < 0)
-                return r;
-
-        r = reader_read(s->files[0], report, &root);
+        r = merge_read(path, s, report, &root);
         if (r < 0)
                 return r;
 
@@ -384,10 +465,9 @@ int settings_load(const char *path, Problems *problems, Settings **ret) {
         assert(problems);
         assert(ret);
 
-        s = calloc(1, sizeof(Settings));
-        if (!s)
-                return -ENOMEM;
-        s->n_ref = 1;
+        r = settings_new(&s);
+        if (r < 0)
+                return r;
 
         r = load(path, &report, s);
         finished = report_finish(&report, problems);

@@ -13,17 +13,25 @@ const char *key_path(const char *group, const char *object, const char *key,
                      char buffer[static KEY_PATH_SIZE]);
 
 /* Where @key was said, or @otherwise. */
-Place key_place(const KeyPlace *keys, size_t n_keys, const char *key, Place otherwise);
+Place key_place(const Keys *keys, const char *key, Place otherwise);
 
 /* Letters, digits, '_' and '-', a letter first, at most 64. */
 bool name_is_valid(const char *name);
 #define NAME_EXPECTED "a letter, then at most 63 letters, digits, '_' or '-'"
 
-/* Makes the objects of a group, "endpoints" or "services", from its tree.
+/* Makes what a group says, "daemon", "endpoints" or "services", from its tree; that of the daemon
+ * may be NULL.
  *
  * Returns 0, also with problems in @report; -ENOMEM. */
+int load_daemon(const Tree *group, Settings *s, Report *report);
 int load_endpoints(const Tree *group, Settings *s, Report *report);
 int load_services(const Tree *group, Settings *s, Report *report);
+
+/* An empty Settings with one reference.  Returns 0 or -ENOMEM. */
+int settings_new(Settings **ret);
+
+/* All that a file says, once it is a tree, with all checks.  Returns as load_endpoints(). */
+int load_root(const Tree *root, Settings *s, Report *report);
 
 /* Sorts what was loaded by name, so that it can be found.  Returns 0 or -ENOMEM. */
 int settings_index(Settings *s);

@@ -41,8 +41,11 @@ static void answer_done(Answer *a) {
 /* ---- in the child ---------------------------------------------------------------------------- */
 
 static void write_node(FILE *to, const config_setting_t *from) {
-        TreeRecord record = { .line = from->line };
         const char *string = NULL;
+        TreeRecord record;
+
+        memset(&record, 0, sizeof(record)); /* padding too: it is written */
+        record.line = from->line;
 
         switch (from->type) {
         case CONFIG_TYPE_GROUP:
@@ -94,11 +97,11 @@ static int parse_and_write(const char *text, FILE *to) {
                 write_node(to, config_root_setting(&config));
         } else {
                 const char *why = config_error_text(&config);
-                Error error = {
-                        .line = (unsigned) config_error_line(&config),
-                        .is_mixed_array = why && strstr(why, "mismatched"),
-                };
+                Error error;
 
+                memset(&error, 0, sizeof(error));
+                error.line = (unsigned) config_error_line(&config);
+                error.is_mixed_array = why && strstr(why, "mismatched");
                 putc(ANSWER_ERROR, to);
                 fwrite(&error, sizeof(error), 1, to);
         }

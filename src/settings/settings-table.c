@@ -1,276 +1,85 @@
 #include "settings/settings-table.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "base/parse.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "settings/value.h"
 
-#define DAY_USEC (24 * 3600 * USEC_PER_SEC)
+#define ROWS_MAX 96U
 
-static const char *const type_names[SERVICE_TYPE_MAX] = {
-        [SERVICE_TYPE_EXEC] = "exec",
-        [SERVICE_TYPE_NOTIFY] = "notify",
-};
-
-static const char *const restart_names[RESTART_MAX] = {
-        [RESTART_NO] = "no",
-        [RESTART_ON_FAILURE] = "on-failure",
-        [RESTART_ALWAYS] = "always",
-};
-
-#define NAMES(array) .names = array, .n_names = ELEMENTS_OF(array)
-
-#define AT(field) .offset = offsetof(EndpointSettings, field)
-
-static const SettingRow endpoint_rows[] = {
+static const SettingRow daemon_rows[] = {
         {
-                        .name = "listen_stream",
-                        .kind = SETTING_ADDRESSES,
-                        .min = SOCK_STREAM,
-                        .default_words = "this or listen_datagram is required",
-                        .applies = APPLIES_BY_NEW_SOCKETS,
-                        .help = "TCP addresses: \"PORT\", \":PORT\", \"IP:PORT\", \"[IP6]:PORT\", "
-                                "\"[IP6%ZONE]:PORT\", one or a list; a port alone may be an "
-                                "integer.\n"
-                                "A port without address is dual-stack, and IPv4-only where there "
-                                "is no IPv6.\n"
-                                "Port 0 lets the kernel pick one, which all sockets of the "
-                                "endpoint "
-                                "share.\n"
-                                "Host names are refused, since addresses must not depend on DNS at "
-                                "boot.",
-        },
-        {
-                        .name = "listen_datagram",
-                        .kind = SETTING_ADDRESSES,
-                        .min = SOCK_DGRAM,
-                        .default_words = "this or listen_stream is required",
-                        .applies = APPLIES_BY_NEW_SOCKETS,
-                        .help = "UDP addresses, written in the same way.",
-        },
-        {
-                        .name = "shared",
-                        .kind = SETTING_BOOLEAN,
-                        AT(is_shared),
-                        .default_text = "false",
-                        .applies = APPLIES_BY_NEW_SOCKETS,
-                        .help = "If true, all workers of a generation hold the same socket and "
-                                "take from "
-                                "one queue, which halves the longest waits when there are few "
-                                "clients.\n"
-                                "If false, each worker has a socket of its own.",
-        },
-        {
-                        .name = "backlog",
-                        .kind = SETTING_INTEGER,
-                        AT(backlog),
-                        .min = 1,
-                        .max = INT_MAX,
-                        .default_words = "net.core.somaxconn",
+                        .name = "log_level",
+                        .kind = &value_kind_enum,
+                        .offset = offsetof(DaemonSettings, log_level),
+                        .names = log_level_names,
+                        .n_names = LOG_LEVELS_MAX,
+                        .default_text = "info",
                         .applies = APPLIES_NOW,
-                        .help = "How many connections may wait in one socket's queue.\n"
-                                "The kernel allows at most net.core.somaxconn.",
+                        .help = "Lines of less importance are not written.",
         },
         {
-                        .name = "exclusive",
-                        .kind = SETTING_BOOLEAN,
-                        AT(is_exclusive),
-                        .default_text = "true",
-                        .applies = APPLIES_BY_NEW_SOCKETS,
-                        .help = "Refuse to open the address when anybody else already listens "
-                                "there, even "
-                                "if it could be shared.",
+                        .name = "log_target",
+                        .kind = &value_kind_enum,
+                        .offset = offsetof(DaemonSettings, log_target),
+                        .names = log_target_names,
+                        .n_names = LOG_TARGET_MAX,
+                        .default_text = "auto",
+                        .applies = APPLIES_NOW,
+                        .help = "\"journal\", \"stderr\" with the prefixes of sd-daemon(3), or "
+                                "\"auto\": the journal where there is one.",
         },
 };
 
-#undef AT
-#define AT(field) .offset = offsetof(ServiceSettings, field)
+const SettingTable setting_daemon_table = { "daemon", daemon_rows, ELEMENTS_OF(daemon_rows) };
 
-static const SettingRow service_rows[] = {
-        {
-                        .name = "endpoints",
-                        .kind = SETTING_STRINGS,
-                        AT(endpoint_names),
-                        .is_required = true,
-                        .default_words = "required",
-                        .applies = APPLIES_BY_NEW_SOCKETS,
-                        .help = "Names of endpoints.\n"
-                                "A worker gets exactly one descriptor for each address, in this "
-                                "order, "
-                                "from 3 up.",
-        },
-        {
-                        .name = "exec_start",
-                        .kind = SETTING_ARGV,
-                        AT(exec_start),
-                        .is_required = true,
-                        .default_words = "required",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "The program, by its absolute path, and its arguments, as an array "
-                                "of "
-                                "strings.\n"
-                                "No shell reads it; a single string is refused.",
-        },
-        {
-                        .name = "type",
-                        .kind = SETTING_ENUM,
-                        AT(type),
-                        NAMES(type_names),
-                        .default_text = "exec",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "When a worker is ready: \"exec\", when its program runs; "
-                                "\"notify\", when "
-                                "it says READY=1 (see sd_notify(3)).",
-        },
-        {
-                        .name = "workers",
-                        .kind = SETTING_INTEGER,
-                        AT(n_workers),
-                        .min = 1,
-                        .max = WORKERS_MAX,
-                        .default_text = "1",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "How many processes are started.\n"
-                                "A server's own processes live inside one of them.",
-        },
-        {
-                        .name = "restart",
-                        .kind = SETTING_ENUM,
-                        AT(restart),
-                        NAMES(restart_names),
-                        .default_text = "always",
-                        .applies = APPLIES_NOW,
-                        .help = "Whether a worker that ends is replaced: \"no\", \"on-failure\" "
-                                "(unless it "
-                                "exits with 0) or \"always\".",
-        },
-        {
-                        .name = "restart_delay",
-                        .kind = SETTING_DURATION,
-                        AT(restart_delay_usec),
-                        .max = DAY_USEC,
-                        .default_text = "100ms",
-                        .applies = APPLIES_NOW,
-                        .help = "How long to wait before a worker is replaced; doubled for each "
-                                "one that "
-                                "dies before it is ready.",
-        },
-        {
-                        .name = "restart_max_delay",
-                        .kind = SETTING_DURATION,
-                        AT(restart_max_delay_usec),
-                        .max = DAY_USEC,
-                        .default_text = "30s",
-                        .applies = APPLIES_NOW,
-                        .help = "Where that doubling ends.",
-        },
-        {
-                        .name = "timeout_start",
-                        .kind = SETTING_DURATION,
-                        AT(timeout_start_usec),
-                        .min = USEC_PER_MSEC,
-                        .max = INT64_MAX,
-                        .may_be_infinite = true,
-                        .default_text = "90s",
-                        .applies = APPLIES_NOW,
-                        .help = "How long a worker may take until it is ready.",
-        },
-        {
-                        .name = "timeout_stop",
-                        .kind = SETTING_DURATION,
-                        AT(timeout_stop_usec),
-                        .max = INT64_MAX,
-                        .may_be_infinite = true,
-                        .default_text = "90s",
-                        .applies = APPLIES_NOW,
-                        .help = "The time from kill_signal to final_kill_signal.",
-        },
-        {
-                        .name = "kill_signal",
-                        .kind = SETTING_SIGNAL,
-                        AT(kill_signal),
-                        .default_text = "SIGTERM",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "What asks a worker to finish and end.",
-        },
-        {
-                        .name = "final_kill_signal",
-                        .kind = SETTING_SIGNAL,
-                        AT(final_kill_signal),
-                        .default_text = "SIGKILL",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "What ends a worker that did not.",
-        },
-        {
-                        .name = "user",
-                        .kind = SETTING_IDENTITY,
-                        AT(user),
-                        .default_words = "the daemon's",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "Name or number of the user that workers run as, with its groups.",
-        },
-        {
-                        .name = "group",
-                        .kind = SETTING_IDENTITY,
-                        AT(group),
-                        .default_words = "the user's",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "Name or number of the group that workers run as.",
-        },
-        {
-                        .name = "working_directory",
-                        .kind = SETTING_PATH,
-                        AT(working_directory),
-                        .default_words = "the daemon's",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "Where workers start, an absolute path.",
-        },
-        {
-                        .name = "environment",
-                        .kind = SETTING_ENVIRONMENT,
-                        AT(environment),
-                        .default_words = "PATH, LANG and TZ only",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "Variables as \"NAME=VALUE\", one or a list; of two with one name "
-                                "the later "
-                                "counts.\n"
-                                "LISTEN_*, NOTIFY_SOCKET, WATCHDOG_* and REUSEPORTD_* are refused, "
-                                "since "
-                                "they are ours to set.",
-        },
-        {
-                        .name = "standard_output",
-                        .kind = SETTING_OUTPUT,
-                        AT(standard_output),
-                        .default_text = "inherit",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "Where workers' output goes: \"inherit\", \"null\", \"file:PATH\" "
-                                "(truncated) or \"append:PATH\".",
-        },
-        {
-                        .name = "standard_error",
-                        .kind = SETTING_OUTPUT,
-                        AT(standard_error),
-                        .default_text = "inherit",
-                        .applies = APPLIES_TO_NEW_WORKERS,
-                        .help = "The same for what they write to standard error.",
-        },
-};
+/* What libreuseport knows of an option is in its row; the rest is as in systemd.socket(5). */
+static SettingRow sockopt_row(const ReuseSockoptInfo *info) {
+        return (SettingRow){
+                .name = info->name,
+                .kind = &value_kind_sockopt,
+                .sockopt = info,
+                .default_words = "the kernel's",
+                .applies = info->only_before_bind ? APPLIES_BY_NEW_SOCKETS : APPLIES_NOW,
+        };
+}
 
-#undef AT
+static const SettingTable *endpoint_table(void) {
+        static SettingRow rows[ROWS_MAX];
+        static SettingTable table = { "endpoints.NAME", rows, 0 };
+        size_t n = setting_endpoint_table.n_rows;
 
-static const SettingTable tables[SETTING_GROUP_MAX] = {
-        [SETTING_GROUP_ENDPOINT] = { "endpoints.NAME", endpoint_rows, ELEMENTS_OF(endpoint_rows) },
-        [SETTING_GROUP_SERVICE] = { "services.NAME", service_rows, ELEMENTS_OF(service_rows) },
-};
+        if (table.n_rows > 0)
+                return &table;
+
+        memcpy(rows, setting_endpoint_table.rows, n * sizeof(SettingRow));
+        for (const ReuseSockoptInfo *info = NULL; (info = reuse_sockopt_next(info));) {
+                assert(n < ROWS_MAX);
+                rows[n++] = sockopt_row(info);
+        }
+
+        table.n_rows = n;
+        return &table;
+}
 
 const SettingTable *setting_table(SettingGroup group) {
-        assert(group >= 0 && group < SETTING_GROUP_MAX);
+        switch (group) {
+        case SETTING_GROUP_ENDPOINT:
+                return endpoint_table();
+        case SETTING_GROUP_SERVICE:
+                return &setting_service_table;
+        case SETTING_GROUP_DAEMON:
+                return &setting_daemon_table;
+        case SETTING_GROUP_MAX:
+        case SETTING_GROUP_INVALID:
+                break;
+        }
 
-        return &tables[group];
+        assert(!"no such group");
+        return NULL;
 }
 
 const SettingRow *setting_find(SettingGroup group, const char *name) {
@@ -285,11 +94,18 @@ const SettingRow *setting_find(SettingGroup group, const char *name) {
 
 const char *setting_nearest(SettingGroup group, const char *word) {
         const SettingTable *t = setting_table(group);
-        const char *names[64];
+        const char *names[ROWS_MAX];
 
-        assert(t->n_rows <= ELEMENTS_OF(names));
+        assert(t->n_rows <= ROWS_MAX);
         for (size_t i = 0; i < t->n_rows; i++)
                 names[i] = t->rows[i].name;
 
         return text_nearest(names, t->n_rows, word);
+}
+
+const char *setting_applies_text(SettingApplies applies) {
+        static const char *const texts[APPLIES_MAX] = { "n", "x", "o" };
+
+        assert(applies >= 0 && applies < APPLIES_MAX);
+        return texts[applies];
 }

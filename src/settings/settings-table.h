@@ -2,7 +2,8 @@
 
 /* Every key of endpoints.conf(5), once.
  *
- * Reading, checking, defaults, printing, comparing and the manual all go by these rows.
+ * Reading, checking, defaults, printing, comparing and the manual all go by these rows.  The socket
+ * options' rows are made from those of libreuseport.
  */
 
 #include "settings/settings.h"
@@ -10,28 +11,10 @@
 typedef enum SettingGroup {
         SETTING_GROUP_ENDPOINT, /* endpoints.NAME, an EndpointSettings */
         SETTING_GROUP_SERVICE,  /* services.NAME, a ServiceSettings */
+        SETTING_GROUP_DAEMON,   /* daemon, a DaemonSettings */
         SETTING_GROUP_MAX,
         SETTING_GROUP_INVALID = -EINVAL,
 } SettingGroup;
-
-/* What a value looks like, and the type of the field that holds it. */
-typedef enum SettingKind {
-        SETTING_BOOLEAN,     /* bool */
-        SETTING_INTEGER,     /* int */
-        SETTING_DURATION,    /* uint64_t, µs; min and max in µs */
-        SETTING_SIGNAL,      /* int */
-        SETTING_ENUM,        /* an enum whose values are indices of names */
-        SETTING_STRING,      /* char *, not empty */
-        SETTING_IDENTITY,    /* char *, a name or a number */
-        SETTING_PATH,        /* char *, absolute */
-        SETTING_STRINGS,     /* char **, or one string */
-        SETTING_ARGV,        /* char **, [0] absolute */
-        SETTING_ENVIRONMENT, /* char **, "K=V" */
-        SETTING_OUTPUT,      /* Output */
-        SETTING_ADDRESSES,   /* type, addresses and n_addresses of an endpoint; min is the type */
-        SETTING_KIND_MAX,
-        SETTING_KIND_INVALID = -EINVAL,
-} SettingKind;
 
 typedef enum SettingApplies {
         APPLIES_NOW,            /* at reload */
@@ -41,29 +24,40 @@ typedef enum SettingApplies {
         APPLIES_INVALID = -EINVAL,
 } SettingApplies;
 
+typedef struct ValueKind ValueKind; /* settings/value.h */
+
 typedef struct SettingRow {
         const char *name;
-        SettingKind kind;
-        size_t offset;
-        int64_t min, max;
+        const ValueKind *kind;
+        size_t offset;    /* of the field in the object */
+        int64_t min, max; /* of numbers; durations in µs; what else they mean, the kind says */
         bool may_be_infinite;
         bool is_required;
-        const char *const *names;
+        const char *const *names; /* of enums, by value */
         size_t n_names;
-        const char *default_text;  /* as in the file, without quotes; NULL: nothing, 0 */
-        const char *default_words; /* for the manual where default_text does not say it */
+        const ReuseSockoptInfo *sockopt;
+        const char *default_text;  /* as in the file, without quotes; NULL: unset */
+        const char *default_words; /* for people, where default_text does not say it */
         SettingApplies applies;
-        const char *help; /* mdoc(7) text */
+        const char *help; /* whole sentences, one in a line */
 } SettingRow;
 
 typedef struct SettingTable {
-        const char *title;
+        const char *title; /* "endpoints.NAME" */
         const SettingRow *rows;
         size_t n_rows;
 } SettingTable;
 
+/* The first call makes the rows of the socket options; not for two threads at once. */
 const SettingTable *setting_table(SettingGroup group);
 const SettingRow *setting_find(SettingGroup group, const char *name);
 
 /* The known key that somebody who wrote @word most likely meant, or NULL. */
 const char *setting_nearest(SettingGroup group, const char *word);
+
+/* "n", "x" or "o". */
+const char *setting_applies_text(SettingApplies applies);
+
+/* For the files that hold the rows. */
+extern const SettingTable setting_endpoint_table, setting_service_table, setting_daemon_table;
+#define SETTING_NAMES(array) .names = array, .n_names = ELEMENTS_OF(array)

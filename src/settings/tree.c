@@ -29,7 +29,7 @@ Tree *tree_free(Tree *t) {
         return NULL;
 }
 
-static int add_child(Tree *parent, Tree *child) {
+int tree_attach(Tree *parent, Tree *child) {
         if ((parent->n_children & (parent->n_children - 1)) == 0) {
                 size_t n = parent->n_children > 0 ? parent->n_children * 2 : 1;
                 Tree **longer = reallocarray(parent->children, n, sizeof(Tree *));
@@ -42,6 +42,13 @@ static int add_child(Tree *parent, Tree *child) {
         parent->children[parent->n_children++] = child;
         child->parent = parent;
         return 0;
+}
+
+Tree *tree_take_child(Tree *parent, size_t index) {
+        Tree *child = TAKE_PTR(parent->children[index]);
+
+        child->parent = NULL;
+        return child;
 }
 
 int tree_new(Tree *parent, TreeKind kind, const char *name, Place place, Tree **ret) {
@@ -60,7 +67,7 @@ int tree_new(Tree *parent, TreeKind kind, const char *name, Place place, Tree **
                         return -ENOMEM;
         }
         if (parent) {
-                r = add_child(parent, t);
+                r = tree_attach(parent, t);
                 if (r < 0)
                         return r;
         }

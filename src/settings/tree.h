@@ -45,6 +45,13 @@ DEFINE_CLEANUP(Tree, tree_free)
 /* Returns 0 or -ENOMEM.  The new node belongs to @parent, unless that is NULL. */
 int tree_new(Tree *parent, TreeKind kind, const char *name, Place place, Tree **ret);
 
+/* Makes @child the last of @parent's, who owns it from then on.  Returns 0 or -ENOMEM. */
+int tree_attach(Tree *parent, Tree *child);
+
+/* Takes a child away, which is the caller's from then on; leaves a hole, so that @parent is only
+ * good for more of this and for tree_free(). */
+Tree *tree_take_child(Tree *parent, size_t index);
+
 /* The child of that name, or NULL. */
 Tree *tree_child(const Tree *group, const char *name);
 

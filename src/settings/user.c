@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "base/text.h"
 #include "settings/load.h"
 
 #define DATABASE_TEXT_MAX (1UL << 20)
@@ -63,7 +64,7 @@ static int find_group(const char *name, gid_t *ret) {
 static int refuse(const ServiceSettings *service, const char *key, const char *word, int error,
                   Report *report) {
         char path[KEY_PATH_SIZE], quoted[REPORT_QUOTE_SIZE];
-        Place place = key_place(service->keys, service->n_keys, key, service->place);
+        Place place = key_place(&service->keys, key, service->place);
 
         if (error == -ENOMEM)
                 return error;
@@ -72,12 +73,13 @@ static int refuse(const ServiceSettings *service, const char *key, const char *w
         report_quote(word, quoted);
         if (error < 0)
                 report_problem(report, place, path,
-                               "%s cannot be looked up: %s, expected a %s of "
-                               "this system",
-                               quoted, strerror(-error), key);
+                               "%s cannot be looked up: %s, expected a name or number of this "
+                               "system",
+                               quoted, strerror(-error));
         else
                 report_problem(report, place, path,
-                               "there is no %s %s, expected one of this system", key, quoted);
+                               "there is no %s %s, expected one of this system",
+                               strcmp(key, "user") == 0 ? "user" : "group", quoted);
         return 0;
 }
 
@@ -109,25 +111,24 @@ static int resolve_user(ServiceSettings *s, Report *report) {
         return s->user_name && s->home ? 1 : -ENOMEM;
 }
 
-static int resolve_group(ServiceSettings *s, Report *report) {
+/* Returns 1, 0 after a report, or -ENOMEM. */
+static int resolve_group(const ServiceSettings *s, const char *key, const char *name, gid_t *ret,
+                         Report *report) {
         uint64_t gid;
         int r;
 
-        if (is_number(s->group, &gid)) {
-                s->gid = (gid_t) gid;
+        if (is_number(name, &gid)) {
+                *ret = (gid_t) gid;
                 return 1;
         }
 
-        r = find_group(s->group, &s->gid);
-        return r > 0 ? r : refuse(s, "group", s->group, r, report);
+        r = find_group(name, ret);
+        return r > 0 ? r : refuse(s, key, name, r, report);
 }
 
 /* All groups of the user; without a user only the group. */
 static int resolve_groups(ServiceSettings *s) {
-        int n = 64;
-
-        if (!s->user_name)
-                n = 1;
+        int n = s->user_name ? 64 : 1;
 
         for (;;) {
                 gid_t *groups = reallocarray(s->groups, (size_t) n, sizeof(gid_t));
@@ -147,10 +148,34 @@ static int resolve_groups(ServiceSettings *s) {
         }
 }
 
-int user_resolve(ServiceSettings *service, Report *report) {
-        int has_user = 1, has_group = 1, r;
+/* Returns 1, 0 after a report, or -ENOMEM. */
+static int add_supplementary_groups(ServiceSettings *s, Report *report) {
+        size_t n = strv_length(s->supplementary_groups);
+        gid_t *longer = reallocarray(s->groups, s->n_groups + n + 1, sizeof(gid_t));
+        bool is_good = true;
 
-        if (!service->user && !service->group)
+        if (!longer)
+                return -ENOMEM;
+        s->groups = longer;
+
+        STRV_FOREACH(name, s->supplementary_groups) {
+                int r = resolve_group(s, "supplementary_groups", *name, &s->groups[s->n_groups],
+                                      report);
+
+                if (r < 0)
+                        return r;
+                s->n_groups += r > 0;
+                is_good &= r > 0;
+        }
+
+        return is_good;
+}
+
+/* What is wrong with one key does not keep the others from being looked at. */
+int user_resolve(ServiceSettings *service, Report *report) {
+        int has_user = 1, has_group = 1, has_groups, r;
+
+        if (!service->user && !service->group && !service->supplementary_groups)
                 return 0;
 
         service->uid = geteuid();
@@ -161,17 +186,20 @@ int user_resolve(ServiceSettings *service, Report *report) {
                         return has_user;
         }
         if (service->group) {
-                has_group = resolve_group(service, report);
+                has_group = resolve_group(service, "group", service->group, &service->gid, report);
                 if (has_group < 0)
                         return has_group;
         }
-        if (has_user == 0 || has_group == 0)
-                return 0;
+        if (has_user > 0 && has_group > 0) {
+                r = resolve_groups(service);
+                if (r < 0)
+                        return r;
+        }
 
-        r = resolve_groups(service);
-        if (r < 0)
-                return r;
+        has_groups = add_supplementary_groups(service, report);
+        if (has_groups < 0)
+                return has_groups;
 
-        service->has_user = true;
+        service->has_user = has_user > 0 && has_group > 0 && has_groups > 0;
         return 0;
 }

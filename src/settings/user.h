@@ -1,10 +1,11 @@
 #pragma once
 
-/* The keys user and group: names or numbers to what a worker's process needs. */
+/* The keys user, group and supplementary_groups: names or numbers to what a worker's process needs.
+ */
 
 #include "settings/report.h"
 
-/* Fills uid, gid, groups, user_name and home of @service from its user and group; asks the system's
+/* Fills uid, gid, groups, user_name and home of @service from them; asks the system's
  * databases, which may block.
  *
  * Returns 0, also after a problem, which then is in @report; -ENOMEM. */

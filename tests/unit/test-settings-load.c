@@ -112,11 +112,14 @@ static void every_key_is_read(void **state) {
                         "endpoints: { web: { listen_stream = 8080; shared = true; backlog = 17;\n"
                         "  exclusive = false; }; dns: { listen_datagram = 53; }; };\n"
                         "services: { site: {\n"
-                        "  endpoints = (\"dns\", \"web\"); exec_start = [\"/bin/true\", \"\", \"x y\"];\n"
+                        "  endpoints = (\"dns\", \"web\"); exec_start = [\"/bin/true\", \"\", \"x "
+                        "y\"];\n"
                         "  type = \"notify\"; workers = 4; restart = \"on-failure\";\n"
-                        "  restart_delay = \"1s\"; restart_max_delay = 60; timeout_start = \"infinity\";\n"
+                        "  restart_delay = \"1s\"; restart_max_delay = 60; timeout_start = "
+                        "\"infinity\";\n"
                         "  timeout_stop = \"1min 30s\"; kill_signal = \"SIGQUIT\";\n"
-                        "  final_kill_signal = \"SIGABRT\"; environment = [\"A=1\", \"B=2\", \"A=3\"];\n"
+                        "  final_kill_signal = \"SIGABRT\"; environment = [\"A=1\", \"B=2\", "
+                        "\"A=3\"];\n"
                         "  working_directory = \"/\"; standard_output = \"null\";\n"
                         "  standard_error = \"append:/var/log/x\"; }; };\n");
         const EndpointSettings *e = settings_find_endpoint(s, "web");

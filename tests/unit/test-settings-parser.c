@@ -26,6 +26,8 @@ static void write_from_child(const void *bytes, size_t n) {
 
 /* Asked for by "fault = …" in the text; in the child only. */
 static void misbehave(const char *how) {
+        static const char much[65536] = "T";
+
         if (strncmp(how, "\"crash\"", 7) == 0)
                 (void) raise(SIGSEGV);
         else if (strncmp(how, "\"exit\"", 6) == 0)
@@ -42,7 +44,7 @@ static void misbehave(const char *how) {
                         (void) raise(SIGABRT);
         } else if (strncmp(how, "\"flood\"", 7) == 0)
                 for (;;)
-                        write_from_child("TTTTTTTTTTTTTTTT", 16);
+                        write_from_child(much, sizeof(much));
         else if (strncmp(how, "\"lie\"", 5) == 0) {
                 write_from_child("Tlies", 5);
                 _exit(0);
