@@ -199,8 +199,9 @@ typedef enum ReuseShareBy {
 } ReuseShareBy;
 
 /* A private way in, for checks: who comes from one of two loopback addresses gets to a bank or a slot
- * before any visitor does.  IPv4: by source address alone, 127.83.0.1 (bank) and 127.83.0.2 (slot); no
- * other machine can send from 127/8.  IPv6: ::1 *and* one of two source ports. */
+ * before any visitor does.  IPv4: by source address alone, 127.83.0.1 (bank) and 127.83.0.2 (slot).
+ * IPv6: ::1 *and* one of two source ports.  Both only over the loopback interface: no other machine gets
+ * there, whatever it sends.  While no slot of the bank is live, both lead to the slot. */
 typedef struct ReuseDoor {
         bool is_open;
         uint8_t bank;

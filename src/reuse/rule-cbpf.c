@@ -29,6 +29,8 @@
 #define NET(offset) ((uint32_t) SKF_NET_OFF + (offset))
 #define AD(what)    ((uint32_t) SKF_AD_OFF + (what))
 
+#define LOOPBACK_INDEX 1U /* in each network namespace */
+
 #define V4_SOURCE 12U
 #define V6_SOURCE 8U
 #define V6_PORT   40U /* of the source, behind a header without extensions */
@@ -224,10 +226,16 @@ static void emit_door_v6(Compiler *c) {
         land(c, &to_end);
 }
 
+/* Only over loopback: where net.ipv4.conf.*.route_localnet is 1, as some container networks have it, a
+ * packet from outside may have any source in 127/8. */
 static void emit_door(Compiler *c) {
         const ReuseDoor *door = &c->rule->door;
         bool has_v6 = c->may_be_v6 && (door->bank_port_v6 > 0 || door->slot_port_v6 > 0);
         Jumps to_v6 = { .n = 0 }, to_end = { .n = 0 };
+
+        emit_load(c, AD(SKF_AD_IFINDEX));
+        emit_jump(c, BPF_JMP | BPF_JEQ | BPF_K, LOOPBACK_INDEX, 1, 0);
+        emit_far(c, &to_end);
 
         if (c->may_be_v4 && c->may_be_v6)
                 emit_version(c, has_v6 ? &to_v6 : &to_end);

@@ -13,7 +13,7 @@ static size_t put_transport(Packet *p, size_t at, uint16_t port, int protocol) {
 }
 
 Packet packet_make_v4(uint32_t source, uint16_t port, int protocol, size_t options_bytes) {
-        Packet p = { .size = 0 };
+        Packet p = { .interface = 1 };
         uint32_t address = htonl(source);
 
         p.data[0] = (uint8_t) (0x40 | ((20 + options_bytes) / 4));
@@ -25,7 +25,7 @@ Packet packet_make_v4(uint32_t source, uint16_t port, int protocol, size_t optio
 }
 
 Packet packet_make_v6(const struct in6_addr *source, uint16_t port, int protocol) {
-        Packet p = { .data = { 0x60 } };
+        Packet p = { .data = { 0x60 }, .interface = 1 };
 
         p.data[6] = (uint8_t) protocol;
         memcpy(p.data + 8, source, sizeof(*source));
@@ -61,6 +61,8 @@ static uint32_t load(Machine *m, Packet *p, uint32_t where, unsigned size) {
         }
         if (where == (uint32_t) SKF_AD_OFF + SKF_AD_CPU && size == 4)
                 return p->cpu;
+        if (where == (uint32_t) SKF_AD_OFF + SKF_AD_IFINDEX && size == 4)
+                return p->interface;
 
         if (where < (uint32_t) SKF_NET_OFF || where >= (uint32_t) SKF_AD_OFF ||
             at + size > p->size) {

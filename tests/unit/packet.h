@@ -13,6 +13,7 @@ typedef struct Packet {
         uint8_t data[256];
         size_t size;
         uint32_t random, cpu; /* what SKF_AD_RANDOM and SKF_AD_CPU say; random goes on by itself */
+        uint32_t interface;   /* SKF_AD_IFINDEX; 1 is loopback, as all are made */
 } Packet;
 
 /* @source  "1.2.3.4:5" or "[2001:db8::1]:5"

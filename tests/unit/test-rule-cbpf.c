@@ -352,6 +352,27 @@ static void the_door_of_v6_is_loopback_and_a_port(void **state) {
         }
 }
 
+static void the_door_is_on_the_loopback_interface_only(void **state) {
+        static const char *const sources[] = { "127.83.0.1:1", "127.83.0.2:1", "[::1]:11",
+                                               "[::1]:12" };
+        _cleanup_(fixture_done) Fixture f = { .program.n = 0 };
+        ReuseRule rule = reuse_rule_init(0, 1);
+
+        fixture_init(&f, FAMILY_DUAL, 2, 1);
+        rule.live[1][0] = 1;
+        rule.door = (ReuseDoor){
+                .is_open = true, .bank = 1, .bank_port_v6 = 11, .slot_port_v6 = 12
+        };
+        fixture_compile(&f, &rule);
+        for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
+                for (uint32_t interface = 0; interface < 4; interface++) {
+                        Packet p = packet_make(sources[i], IPPROTO_TCP, 0);
+
+                        p.interface = interface;
+                        assert_int_equal(program_run(&f.program, &p), interface == 1);
+                }
+}
+
 static void a_door_beside_shares_leads_past_them(void **state) {
         for (ReuseShareBy by = 0; by < REUSE_SHARE_BY_MAX; by++)
                 for (unsigned bank = 0; bank < 3; bank++) {
@@ -563,6 +584,7 @@ int main(void) {
                 UNIT_TEST(a_cpu_has_its_slot),
                 UNIT_TEST(the_door_of_v4_is_an_address),
                 UNIT_TEST(the_door_of_v6_is_loopback_and_a_port),
+                UNIT_TEST(the_door_is_on_the_loopback_interface_only),
                 UNIT_TEST(a_door_beside_shares_leads_past_them),
                 UNIT_TEST(a_door_to_a_bank_without_live_slots_leads_to_its_slot),
                 UNIT_TEST(a_table_in_disorder_is_reached_exactly),
