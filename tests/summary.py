@@ -27,7 +27,8 @@ def results_of_junit(path):
         if failed is not None:
             yield "failed", name, reason_of(failed)
         elif skipped is not None:
-            yield "skipped", name, reason_of(skipped)
+            # meson writes the reason beside the mark.
+            yield "skipped", name, reason_of(skipped) or (case.findtext("system-out") or "").strip()
         else:
             yield "passed", name, ""
 

@@ -236,8 +236,7 @@ typedef struct ConnectionCount {
 
 /* The socket options of the message that @m is the payload of, or NULL. */
 static const struct inet_diag_sockopt *find_sockopt(const struct inet_diag_msg *m) {
-        const struct nlmsghdr *header = (const struct nlmsghdr *) ((const char *) m -
-                                                                   MNL_NLMSG_HDRLEN);
+        const struct nlmsghdr *header = (const void *) ((const char *) m - MNL_NLMSG_HDRLEN);
         const struct nlattr *attribute;
 
         mnl_attr_for_each(attribute, header, sizeof(*m)) {

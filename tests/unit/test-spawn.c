@@ -95,7 +95,7 @@ static void a_hole_is_filled_with_the_childs_own_pid(void **state) {
 static void a_child_leads_a_session_and_blocks_no_signal(void **state) {
         int status;
         char *text = run("test $(ps -o sid= -p $$) = $$ || echo no session; "
-                         "grep -E 'SigBlk|SigIgn' /proc/$$/status",
+                         "exec grep -E 'SigBlk|SigIgn' /proc/self/status",
                          NULL, 0, &status);
 
         assert_string_equal(text, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
