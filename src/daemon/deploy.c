@@ -189,6 +189,26 @@ static int empty_bank(Deploy *d, unsigned bank, unsigned n_slots, uint64_t delay
         return drain_new(d->service, bank, 0, n_slots, delay_usec, on_drained, d, &d->drain);
 }
 
+/* The old generation is gone, but somebody waits in its bank: workers of the new build serve him there.
+ * Returns whether there is anybody to leave that bank. */
+static bool rescue_left_bank(Deploy *d) {
+        unsigned n_waiting = 0;
+
+        for (size_t i = 0; i < d->service->n_endpoints; i++)
+                for (unsigned slot = 0; slot < d->old_build->service->n_workers; slot++)
+                        n_waiting += endpoint_queue(d->service->endpoints[i], d->old_bank, slot);
+
+        if (n_waiting == 0 ||
+            service_add_generation(d->service, d->build, d->old_bank, &d->old) < 0)
+                return false;
+
+        deploy_log(d, LOG_NOTICE,
+                   "%u visitors wait in %s, which has no worker: it gets new ones for them",
+                   n_waiting, bank_color(d->old_bank));
+        generation_start(d->old);
+        return true;
+}
+
 static void do_switch(Deploy *d) {
         uint64_t min_healthy_usec = settings_of(d)->min_healthy_time_usec;
         int r;
@@ -209,7 +229,7 @@ static void do_switch(Deploy *d) {
         d->is_healthy_long_enough = min_healthy_usec == 0;
         if (!d->is_healthy_long_enough)
                 (void) timer_arm(event_of(d), &d->min_healthy, min_healthy_usec, on_min_healthy, d);
-        if (!d->old) {
+        if (!d->old && !rescue_left_bank(d)) {
                 post(d, DEPLOY_ON_LEFT_GONE);
                 return;
         }
@@ -279,6 +299,13 @@ static void publish_failure(Deploy *d) {
 static void do_ask_new(Deploy *d) {
         publish_failure(d);
         generation_stop(d->new, settings_of(d)->drain_timeout_usec);
+}
+
+void deploy_count_as_done(Deploy *d) {
+        assert(deploy_state_is_past_return(d->state));
+
+        deploy_hook_run_detached(d, settings_of(d)->hook_post, "done");
+        service_on_deploy_over(d->service);
 }
 
 static void do_finish(Deploy *d) {
@@ -400,10 +427,15 @@ void deploy_on_generation_changed(Deploy *d, Generation *g) {
                 (void) deploy_event(d, DEPLOY_ON_OLD_GONE, NULL);
 }
 
+/* Late visitors, and those who were still there at the final signal. */
+static uint64_t count_cut(const Deploy *d) {
+        return d->service->n_reset + d->service->n_cut_connections - d->n_cut_before;
+}
+
 void deploy_on_generation_gone(Deploy *d, Generation *g) {
         bool was_old = g == d->old;
 
-        d->result.cut_connections = d->service->n_reset - d->n_reset_before;
+        d->result.cut_connections = count_cut(d);
         if (was_old)
                 d->old = NULL;
         else if (g == d->new)
@@ -475,6 +507,14 @@ static void take_request(Deploy *d, const DeployRequest *q) {
                 d->share_by = REUSE_SHARE_BY_FLOW;
 }
 
+static bool has_datagrams(const Service *s) {
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                if (s->endpoints[i]->settings->type == SOCK_DGRAM)
+                        return true;
+
+        return false;
+}
+
 static int begin(Deploy *d) {
         char *const *hook = settings_of(d)->hook_pre;
         int r;
@@ -516,7 +556,7 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         d->build = build_ref(request->build);
         d->old_build = build_ref(d->old->build);
         d->started_usec = now_usec();
-        d->n_reset_before = s->n_reset;
+        d->n_cut_before = s->n_reset + s->n_cut_connections;
         d->result.previous = d->old->number;
         s->deploy = d;
 
@@ -529,8 +569,9 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         d->result.generation = d->new->number;
         take_request(d, request);
         generation_begin_trial(d->new);
-        deploy_log(d, LOG_NOTICE, "starts in %s beside generation %u", generation_color(d->new),
-                   d->result.previous);
+        deploy_log(d, LOG_NOTICE, "starts in %s beside generation %u%s", generation_color(d->new),
+                   d->result.previous,
+                   has_datagrams(s) ? "; a flow of datagrams moves when the share reaches it" : "");
 
         r = begin(d);
         if (r < 0)

@@ -77,7 +77,7 @@ struct Deploy {
         struct Drain *drain;
         sd_event_source *deadline, *step, *min_healthy, *pending;
         DeployEvent pending_event;
-        uint64_t n_reset_before; /* the service's count, when the deploy began */
+        uint64_t n_cut_before; /* the service's count, when the deploy began */
 };
 
 /* Begins a deploy of @request->build into a bank that is free, or a further one.
@@ -95,6 +95,9 @@ DEFINE_CLEANUP(Deploy, deploy_free)
  *
  * Returns whether the state has a row for it.  May end and free the deploy. */
 bool deploy_event(Deploy *d, DeployEvent event, const char *why);
+
+/* Past return: what is left of it goes on by itself, and another deploy may begin.  Frees it. */
+void deploy_count_as_done(Deploy *d);
 
 /* Takes everything back at once, without waiting for anything: the service stops. */
 void deploy_give_up(Deploy *d, const char *why);

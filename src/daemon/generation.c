@@ -325,6 +325,14 @@ void generation_forget_failures(Generation *g) {
         }
 }
 
+void generation_on_worker_cut(Generation *g) {
+        if (g->is_cut)
+                return;
+
+        g->is_cut = true;
+        service_on_generation_cut(g->service, g);
+}
+
 void generation_on_worker_ready(Generation *g, Worker *w) {
         GenerationSlot *slot = &g->slots[w->slot];
 

@@ -38,6 +38,7 @@ struct Generation {
         unsigned n_restarts;
         unsigned n_cut; /* workers that needed the final signal */
         bool is_stopping;
+        bool is_cut;      /* the final signal was needed, and what it cut was counted */
         bool is_on_trial; /* a lost worker is a verdict, not to be replaced */
         bool has_failed;  /* a worker ended badly and is not replaced */
 };
@@ -100,6 +101,9 @@ bool generation_has_reader(const Generation *g, unsigned slot);
 /* "blue", "green", "amber", "violet". */
 const char *generation_color(const Generation *g);
 const char *bank_color(unsigned bank);
+
+/* From Worker: it gets the final signal now. */
+void generation_on_worker_cut(Generation *g);
 
 /* From Worker. */
 void generation_on_worker_ready(Generation *g, Worker *w);

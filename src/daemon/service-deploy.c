@@ -128,8 +128,8 @@ int service_deploy(Service *s, const DeployRequest *request, char **reterr_why) 
                 return why_say(reterr_why, -EBUSY, "deploy %s is %s; promote or abort it first",
                                s->deploy->result.id,
                                deploy_state_to_public_string(s->deploy->state));
-        if (s->deploy) /* the left generation drains on in its bank */
-                service_on_deploy_over(s);
+        if (s->deploy)
+                deploy_count_as_done(s->deploy);
 
         if (!service_current(s))
                 return start_instead(s, request, reterr_why);

@@ -2,11 +2,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "daemon/connections.h"
 #include "daemon/manager.h"
 #include "daemon/why.h"
 
@@ -125,6 +127,9 @@ static EndpointReader reader_of(const Service *s, unsigned bank, unsigned slot) 
         const Generation *g = s->banks[bank];
 
         if (g && !g->is_stopping && generation_has_reader(g, slot))
+                return ENDPOINT_READER_WORKER;
+
+        if (bank == s->front && s->deploy) /* visitors wait for the generation that comes */
                 return ENDPOINT_READER_WORKER;
 
         return bank == s->front && is_on_demand(s) ? ENDPOINT_READER_WAKE : ENDPOINT_READER_RESET;
@@ -387,6 +392,17 @@ void service_on_generation_changed(Service *s, Generation *g) {
         manager_on_service_changed(s->manager, s);
         if (s->deploy)
                 deploy_on_generation_changed(s->deploy, g);
+}
+
+void service_on_generation_cut(Service *s, const Generation *g) {
+        uint64_t n[REUSE_BANKS_MAX];
+
+        if (connections_count(s, n) < 0 || n[g->bank] == 0)
+                return;
+
+        s->n_cut_connections += n[g->bank];
+        service_log(s, LOG_WARNING, "%" PRIu64 " connections of generation %u are cut", n[g->bank],
+                    g->number);
 }
 
 void service_on_worker_lost(Service *s, Generation *g, const char *why) {

@@ -51,8 +51,9 @@ struct Service {
         DeployResult results[SERVICE_RESULTS_MAX]; /* the last ones, around again */
         size_t n_results;                          /* ever */
         DetachedHooks hooks;
-        DoorLine door_line; /* who waits for the door, the first has it */
-        uint64_t n_reset;   /* visitors who came where nobody would have served them */
+        DoorLine door_line;         /* who waits for the door, the first has it */
+        uint64_t n_reset;           /* visitors who came where nobody would have served them */
+        uint64_t n_cut_connections; /* that were there when their worker got the final signal */
         bool is_listening;
         bool has_failed;
         struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
@@ -134,6 +135,9 @@ void service_on_visitors_reset(Service *s, unsigned bank, unsigned n);
 
 /* From Generation: a slot became live or dead. */
 void service_on_generation_changed(Service *s, Generation *g);
+
+/* From Generation: its connections are about to be cut by the final signal. */
+void service_on_generation_cut(Service *s, const Generation *g);
 
 /* From Generation: a worker of one on trial is lost. */
 void service_on_worker_lost(Service *s, Generation *g, const char *why);

@@ -148,6 +148,7 @@ void worker_kill(Worker *w) {
                 worker_set_state(w, WORKER_STOPPING);
         w->timer = timer_disarm(w->timer);
         w->was_cut = true;
+        generation_on_worker_cut(w->generation);
         kill_group(w, w->build->service->final_kill_signal);
         if (w->build->service->final_kill_signal != SIGKILL)
                 (void) timer_arm(w->generation->service->manager->event, &w->timer,
