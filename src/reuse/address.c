@@ -116,10 +116,14 @@ static bool dual_stack_is_supported(void) {
         return fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) >= 0;
 }
 
-static void set_wildcard(ReuseAddress *a, int family) {
+static bool can_be_dual(unsigned flags) {
+        return flags & REUSE_RESOLVE_ASSUME_DUAL || dual_stack_is_supported();
+}
+
+static void set_wildcard(ReuseAddress *a, int family, unsigned flags) {
         static const struct in_addr any;
 
-        a->is_dual_stack = family == AF_UNSPEC && dual_stack_is_supported();
+        a->is_dual_stack = family == AF_UNSPEC && can_be_dual(flags);
         if (family == AF_INET6 || a->is_dual_stack)
                 set_v6(a, &in6addr_any, 0);
         else
@@ -143,7 +147,7 @@ static uint32_t zone_find(const char *text) {
 }
 
 /* The inside of brackets: an IPv6 address, perhaps with a zone. */
-static int set_literal_v6(ReuseAddress *a, char *host, int family) {
+static int set_literal_v6(ReuseAddress *a, char *host, int family, unsigned flags) {
         char *percent = strchr(host, '%');
         struct in6_addr ip;
         uint32_t zone = 0;
@@ -173,7 +177,7 @@ static int set_literal_v6(ReuseAddress *a, char *host, int family) {
 
         set_v6(a, &ip, zone);
         a->is_dual_stack = family == AF_UNSPEC && zone == 0 && IN6_IS_ADDR_UNSPECIFIED(&ip) &&
-                           dual_stack_is_supported();
+                           can_be_dual(flags);
         return 1;
 }
 
@@ -219,16 +223,16 @@ static int resolve_name(const char *host, const Network *network, const ReuseAdd
         return n > 0 ? (int) n : REUSE_EADDRESS;
 }
 
-static int resolve_host(Split *split, const Network *network, bool numeric_only,
+static int resolve_host(Split *split, const Network *network, unsigned flags,
                         const ReuseAddress *template, ReuseAddress *ret, size_t n_ret) {
         struct in_addr ip;
 
         ret[0] = *template;
         if (split->is_bracketed)
-                return set_literal_v6(ret, split->host, network->family);
+                return set_literal_v6(ret, split->host, network->family, flags);
 
         if (split->host[0] == '\0') {
-                set_wildcard(ret, network->family);
+                set_wildcard(ret, network->family, flags);
                 return 1;
         }
 
@@ -239,11 +243,12 @@ static int resolve_host(Split *split, const Network *network, bool numeric_only,
                 return 1;
         }
 
-        return numeric_only ? REUSE_EADDRESS
-                            : resolve_name(split->host, network, template, ret, n_ret);
+        return flags & REUSE_RESOLVE_NUMERIC
+                               ? REUSE_EADDRESS
+                               : resolve_name(split->host, network, template, ret, n_ret);
 }
 
-int reuse_address_resolve(const char *network, const char *address, bool numeric_only,
+int reuse_address_resolve(const char *network, const char *address, unsigned flags,
                           ReuseAddress *ret, size_t n_ret) {
         const Network *found = network_find(network);
         ReuseAddress template = { .length = 0 };
@@ -260,12 +265,12 @@ int reuse_address_resolve(const char *network, const char *address, bool numeric
         if (r < 0)
                 return r;
 
-        r = resolve_port(parts.port, found->type, numeric_only, &port);
+        r = resolve_port(parts.port, found->type, flags & REUSE_RESOLVE_NUMERIC, &port);
         if (r < 0)
                 return r;
 
         template.type = found->type;
-        r = resolve_host(&parts, found, numeric_only, &template, ret, n_ret);
+        r = resolve_host(&parts, found, flags, &template, ret, n_ret);
         for (int i = 0; i < r; i++)
                 reuse_address_set_port(ret + i, port);
 
@@ -279,7 +284,8 @@ int reuse_address_parse(const char *network, const char *address, bool numeric_o
 
         assert(ret);
 
-        r = reuse_address_resolve(network, address, numeric_only, &first, 1);
+        r = reuse_address_resolve(network, address, numeric_only ? REUSE_RESOLVE_NUMERIC : 0,
+                                  &first, 1);
         if (r < 0)
                 return r;
 
@@ -358,7 +364,7 @@ bool reuse_address_is_wildcard(const ReuseAddress *a) {
 ReuseAddress reuse_address_wildcard(const ReuseAddress *a, int family) {
         ReuseAddress any = { .type = a->type };
 
-        set_wildcard(&any, family);
+        set_wildcard(&any, family, 0);
         reuse_address_set_port(&any, reuse_address_port(a));
         return any;
 }

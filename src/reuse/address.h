@@ -6,10 +6,17 @@
 
 #define REUSE_RESOLVED_MAX 32U /* addresses of one name that are looked at */
 
+typedef enum ReuseResolve {
+        REUSE_RESOLVE_NUMERIC = 1,     /* no names */
+        REUSE_RESOLVE_ASSUME_DUAL = 2, /* dual-stack is not tried out: opening a socket will tell */
+} ReuseResolve;
+
 /* As reuse_address_parse(), but all addresses that a name has, IPv4 first.
  *
+ * @flags  of ReuseResolve
+ *
  * Returns how many were written, at least 1, or an error of reuse_address_parse(). */
-int reuse_address_resolve(const char *network, const char *address, bool numeric_only,
+int reuse_address_resolve(const char *network, const char *address, unsigned flags,
                           ReuseAddress *ret, size_t n_ret);
 
 /* SOCK_STREAM or SOCK_DGRAM, or REUSE_EPROTOCOL. */

@@ -92,7 +92,7 @@ int reuse_group_apply_rule(ReuseGroup *g, const ReuseRule *rule, int founder_fd)
 }
 
 int reuse_group_listen_fd(const ReuseGroup *g, int fd) {
-        return listen(fd, g->backlog > 0 ? g->backlog : reuse_somaxconn()) < 0 ? -errno : 0;
+        return reuse_socket_listen(fd, g->backlog);
 }
 
 void reuse_group_plan(ReuseTable *t, const ReuseRule *rule, const ReuseJoined *founder) {

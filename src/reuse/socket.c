@@ -135,25 +135,21 @@ int reuse_somaxconn(void) {
 #endif
 }
 
-/* Parsed, of the right type, a socket that shares its port, with the caller's options, bound. */
-static int open_bound(const char *network, const char *text, int type,
-                      const ReuseOptions *options) {
+int reuse_socket_listen(int fd, int backlog) {
+        /* every kernel cuts what is too large to its limit, which we need not read for that */
+        return listen(fd, backlog > 0 ? backlog : INT32_MAX) < 0 ? -errno : 0;
+}
+
+/* A socket that shares its port, with the caller's options, bound. */
+static int open_bound_at(const ReuseAddress *address, const ReuseOptions *options) {
         _cleanup_close_ int fd = -EBADF;
-        ReuseAddress address;
         int r;
 
-        if (reuse_network_type(network) != type)
-                return REUSE_EPROTOCOL;
-
-        r = reuse_address_parse(network, text, /* numeric_only= */ false, &address);
-        if (r < 0)
-                return r;
-
-        fd = reuse_socket_new(&address, /* nonblock= */ false);
+        fd = reuse_socket_new(address, /* nonblock= */ false);
         if (fd < 0)
                 return fd;
 
-        r = reuse_socket_share(fd, type, REUSE_SHARING_FULL);
+        r = reuse_socket_share(fd, address->type, REUSE_SHARING_FULL);
         if (r < 0)
                 return r;
 
@@ -163,24 +159,43 @@ static int open_bound(const char *network, const char *text, int type,
                         return r;
         }
 
-        if (bind(fd, &address.sa, address.length) < 0)
+        if (bind(fd, &address->sa, address->length) < 0)
                 return -errno;
 
         return TAKE_FD(fd);
 }
 
+static int open_bound(const char *network, const char *text, int type,
+                      const ReuseOptions *options) {
+        ReuseAddress address;
+        int r;
+
+        if (reuse_network_type(network) != type)
+                return REUSE_EPROTOCOL;
+
+        r = reuse_address_resolve(network, text, REUSE_RESOLVE_ASSUME_DUAL, &address, 1);
+        if (r < 0)
+                return r;
+
+        r = open_bound_at(&address, options);
+        if (r >= 0 || !address.is_dual_stack)
+                return r;
+
+        /* perhaps there is no dual-stack here: then it is IPv4, and the same error otherwise */
+        address = reuse_address_wildcard(&address, AF_UNSPEC);
+        return address.is_dual_stack ? r : open_bound_at(&address, options);
+}
+
 int reuse_listen(const char *network, const char *address, const ReuseOptions *options) {
         _cleanup_close_ int fd = -EBADF;
-        int backlog = options ? options->backlog : 0;
+        int r;
 
         fd = open_bound(network, address, SOCK_STREAM, options);
         if (fd < 0)
                 return fd;
 
-        if (listen(fd, backlog > 0 ? backlog : reuse_somaxconn()) < 0)
-                return -errno;
-
-        return TAKE_FD(fd);
+        r = reuse_socket_listen(fd, options ? options->backlog : 0);
+        return r < 0 ? r : TAKE_FD(fd);
 }
 
 int reuse_listen_packet(const char *network, const char *address, const ReuseOptions *options) {
@@ -236,16 +251,11 @@ static int wait_connected(int fd, int cancel_fd, uint64_t deadline_usec) {
 
 /* A socket that has connected to itself: its own port as source reached no listener.  Closed by a
  * reset, so that nothing of the pair stays and close() waits for nothing. */
-static bool is_self(int fd) {
+static bool is_self(int fd, const ReuseAddress *remote) {
         static const struct linger reset = { .l_onoff = 1 };
-        ReuseAddress us, peer = { .length = sizeof(peer.storage) };
+        ReuseAddress us = { .type = remote->type, .length = sizeof(us.storage) };
 
-        if (reuse_address_of_socket(fd, &us) < 0 || getpeername(fd, &peer.sa, &peer.length) < 0)
-                return false;
-
-        peer.type = us.type;
-        peer.is_dual_stack = us.is_dual_stack;
-        if (!reuse_address_equal(&us, &peer))
+        if (getsockname(fd, &us.sa, &us.length) < 0 || !reuse_address_equal(&us, remote))
                 return false;
 
         (void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -254,10 +264,11 @@ static bool is_self(int fd) {
 
 static int dial_one(const ReuseAddress *local, const ReuseAddress *remote,
                     const ReuseOptions *options, uint64_t deadline_usec) {
+        bool may_be_stopped = deadline_usec > 0 || options->cancel_fd > 0;
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = reuse_socket_new(remote, /* nonblock= */ true);
+        fd = reuse_socket_new(remote, may_be_stopped);
         if (fd < 0)
                 return fd;
 
@@ -271,15 +282,13 @@ static int dial_one(const ReuseAddress *local, const ReuseAddress *remote,
                 return -errno;
 
         r = connect(fd, &remote->sa, remote->length) < 0 ? -errno : 0;
-        if (r == -EINPROGRESS || r == -EINTR)
+        if (r == -EINPROGRESS || r == -EINTR) /* a signal does not stop it either */
                 r = wait_connected(fd, options->cancel_fd, deadline_usec);
-        if (r < 0)
-                return r;
+        if (r >= 0 && is_self(fd, remote))
+                r = REUSE_ESELF;
+        if (r >= 0 && may_be_stopped)
+                r = fd_set_nonblock(fd, false);
 
-        if (is_self(fd))
-                return REUSE_ESELF;
-
-        r = fd_set_nonblock(fd, false);
         return r < 0 ? r : TAKE_FD(fd);
 }
 
@@ -343,7 +352,7 @@ int reuse_dial(const char *network, const char *local_address, const char *remot
         bool has_local = local_address && *local_address;
         int n, r;
 
-        n = reuse_address_resolve(network, remote_address, /* numeric_only= */ false, remotes,
+        n = reuse_address_resolve(network, remote_address, REUSE_RESOLVE_ASSUME_DUAL, remotes,
                                   ELEMENTS_OF(remotes));
         if (n < 0)
                 return n;

@@ -17,6 +17,9 @@ typedef enum ReuseSharing {
  * SO_REUSEPORT.  Returns 0 or REUSE_EFAILED. */
 int reuse_socket_share(int fd, int type, ReuseSharing sharing);
 
+/* listen(); @backlog 0 is as large as the system allows.  Returns 0 or a negative errno. */
+int reuse_socket_listen(int fd, int backlog);
+
 /* Sets all options in order.  Returns 0 or the error of the first that failed.
  *
  * @reterr_name  may be NULL; its name, which lives as long as the library */

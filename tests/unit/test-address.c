@@ -209,8 +209,7 @@ static void a_name_of_both_families_gives_all_addresses(void **state) {
         ReuseAddress found[REUSE_RESOLVED_MAX];
         int n;
 
-        n = assert_ok(reuse_address_resolve("udp", "localhost:7", false, found,
-                                            ELEMENTS_OF(found)));
+        n = assert_ok(reuse_address_resolve("udp", "localhost:7", 0, found, ELEMENTS_OF(found)));
         assert_true(n >= 1);
         assert_int_equal(found[0].sa.sa_family, AF_INET);
         for (int i = 0; i < n; i++) {
