@@ -106,7 +106,6 @@ static void count(const Raw *raw, unsigned n, unsigned *hits) {
         for (unsigned visitor = 0; visitor < n; visitor++) {
                 _cleanup_reset_ int client = visit(raw);
 
-                (void) client; /* held until it was met; clang sees no use in that */
                 for (unsigned i = 0; i < N_SOCKETS; i++) {
                         char data[8];
                         int r;
