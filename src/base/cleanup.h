@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define _cleanup_(function)     __attribute__((__cleanup__(function)))
+/* What is only held is used: clang would warn of a local whose one use is its cleanup. */
+#define _cleanup_(function)     __attribute__((__cleanup__(function), __unused__))
 #define _printf_(format, first) __attribute__((__format__(__printf__, format, first)))
 
 #define ELEMENTS_OF(array) (sizeof(array) / sizeof((array)[0]))

@@ -17,9 +17,14 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 SOURCES = Path(__file__).resolve().parents[2]
 DEADLINE = float(os.environ.get("REUSEPORT_TEST_DEADLINE", "20"))
 IS_LONG = bool(os.environ.get("REUSEPORT_TEST_LONG"))
+
+# Before the tests enter a namespace, where everybody is root.
+NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
 
 SANITIZER_WORDS = re.compile(
     r"AddressSanitizer|LeakSanitizer|runtime error:|UndefinedBehaviorSanitizer")

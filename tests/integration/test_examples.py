@@ -7,11 +7,9 @@ import signal
 import socket
 
 import pytest
-from house import SOURCES, Process, Request, children_of, get, wait_answers
+from house import NEEDS_ROOT, SOURCES, Process, Request, children_of, get, wait_answers
 
 EXAMPLES = SOURCES / "config/examples"
-NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: the examples name a user")
-
 
 def needs(program):
     return pytest.mark.skipif(shutil.which(program) is None and not os.path.exists(program),

@@ -4,9 +4,7 @@ import os
 import signal
 
 import pytest
-from house import Process, count, get, toy, wait_answers, wait_workers
-
-NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
+from house import NEEDS_ROOT, Process, count, get, toy, wait_answers, wait_workers
 
 
 def test_a_killed_worker_is_replaced_in_its_slot(house):

@@ -6,10 +6,7 @@ import pwd
 import signal
 import stat
 
-import pytest
-from house import descriptors_of, get, toy, wait_answers
-
-NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
+from house import NEEDS_ROOT, descriptors_of, get, toy, wait_answers
 
 MANY = '''
     endpoints: {

@@ -136,7 +136,6 @@ void traffic_meet(const ReuseGroup *g, const ReuseAddress *target, const ReuseAd
         Hits hits = { .total = 0 };
         Place place;
 
-        (void) client; /* held until it was met; clang sees no use in that */
         traffic_take(g, &hits, on_met, &place);
         assert_int_equal(hits.total, 1);
         *ret_bank = place.bank;
