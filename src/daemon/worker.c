@@ -266,9 +266,12 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *userda
 
 static void on_main_end(int code, int status, void *userdata) {
         Worker *w = userdata;
+        siginfo_t end = { 0 };
 
-        on_end(w,
-               &(siginfo_t){ .si_pid = worker_main_pid(w), .si_code = code, .si_status = status });
+        end.si_pid = worker_main_pid(w);
+        end.si_code = code;
+        end.si_status = status;
+        on_end(w, &end);
 }
 
 /* MAINPID.  Back to the one that we started is possible, too. */

@@ -133,6 +133,9 @@ def uncommented(text):
 
 def test_the_commented_configuration_is_good_as_it_is_and_with_every_key(house):
     shipped = SOURCES / "config/endpoints.conf"
-    for path in (shipped, house.write(uncommented(shipped.read_text()), "all.conf")):
+    directory = house.directory / "conf.d"
+    directory.mkdir()
+    text = uncommented(shipped.read_text()).replace("/etc/reuseportd/conf.d", str(directory))
+    for path in (shipped, house.write(text, "all.conf")):
         result = house.command("-t", "-c", path)
         assert result.returncode == 0, result.stdout + result.stderr
