@@ -162,6 +162,7 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
                 .backlog = settings->backlog,
                 .is_exclusive = settings->is_exclusive,
                 .is_refusing = true,
+                .has_marks = true,
                 .has_owner = manager->has_socket_owner,
                 .owner = manager->socket_owner,
         };

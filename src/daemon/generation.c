@@ -304,6 +304,27 @@ void generation_kill(Generation *g) {
                         worker_kill(g->slots[i].worker);
 }
 
+unsigned generation_signal(const Generation *g, int signal_number) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < g->n_slots; i++)
+                if (g->slots[i].worker && worker_signal(g->slots[i].worker, signal_number) >= 0)
+                        n++;
+
+        return n;
+}
+
+void generation_forget_failures(Generation *g) {
+        for (unsigned i = 0; i < g->n_slots; i++) {
+                GenerationSlot *slot = &g->slots[i];
+
+                slot->n_failures = 0;
+                if (slot->restart)
+                        (void) timer_arm(g->service->manager->event, &slot->restart,
+                                         g->settings->restart_delay_usec, on_restart, slot);
+        }
+}
+
 void generation_on_worker_ready(Generation *g, Worker *w) {
         GenerationSlot *slot = &g->slots[w->slot];
 

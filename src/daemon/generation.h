@@ -78,6 +78,12 @@ void generation_stop(Generation *g, uint64_t timeout_usec);
 /* The final signal for all that are left. */
 void generation_kill(Generation *g);
 
+/* Sends a signal to each worker; returns to how many. */
+unsigned generation_signal(const Generation *g, int signal_number);
+
+/* Delays between restarts begin anew, those that run now included. */
+void generation_forget_failures(Generation *g);
+
 unsigned generation_n_workers(const Generation *g);
 unsigned generation_n_ready(const Generation *g);
 /* Whether nobody of it serves, and those that followed failed before they could. */

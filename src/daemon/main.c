@@ -17,8 +17,11 @@
 #define EXIT_USAGE      2
 #define EXIT_BAD_CONFIG 78
 
+#define OPTION_CONTROL 256
+
 typedef struct Options {
         const char *config_file;
+        const char *control;
         bool only_check;
 } Options;
 
@@ -27,6 +30,8 @@ static void print_help(void) {
                "Opens the sockets of the endpoints in its configuration and hands them to services.\n\n"
                "  -c, --config FILE  configuration (default: " CONFIG_FILE ")\n"
                "  -t, --check        read and check everything, print every problem, start nothing\n"
+               "      --control SOCKET  where reuseportctl speaks to it (default: control in the\n"
+               "                     runtime directory)\n"
                "  -h, --help         this text\n"
                "  -V, --version      version, and what the kernel offers\n\n"
                "See reuseportd(8).\n");
@@ -45,6 +50,7 @@ static void print_version(void) {
 static int read_command_line(int argc, char *argv[], Options *ret) {
         static const struct option options[] = {
                 { "config", required_argument, NULL, 'c' },
+                { "control", required_argument, NULL, OPTION_CONTROL },
                 { "check", no_argument, NULL, 't' },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, 'V' },
@@ -58,6 +64,9 @@ static int read_command_line(int argc, char *argv[], Options *ret) {
                 switch (c) {
                 case 'c':
                         ret->config_file = optarg;
+                        break;
+                case OPTION_CONTROL:
+                        ret->control = optarg;
                         break;
                 case 't':
                         ret->only_check = true;
@@ -120,7 +129,7 @@ int main(int argc, char *argv[]) {
         }
 
         (void) log_open(LOG_TARGET_AUTO, NULL);
-        r = manager_new(settings, &manager);
+        r = manager_new(settings, options.control, &manager);
         if (r < 0)
                 return EXIT_FAILURE;
         (void) TAKE_PTR(settings); /* the manager's now */

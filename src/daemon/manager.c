@@ -27,6 +27,14 @@ Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
         return NULL;
 }
 
+Service *manager_find_service(const Manager *m, const char *name) {
+        for (size_t i = 0; i < m->n_services; i++)
+                if (strcmp(m->services[i]->settings->name, name) == 0)
+                        return m->services[i];
+
+        return NULL;
+}
+
 char *manager_notify_path(Manager *m) {
         char *path;
 
@@ -233,6 +241,7 @@ static void stop(Manager *m) {
 }
 
 void manager_on_service_changed(Manager *m, Service *s) {
+        bus_on_service_changed(m->bus, s);
         exit_if_empty(m);
 }
 
@@ -307,7 +316,20 @@ static int watch_signals(Manager *m) {
         return 0;
 }
 
-int manager_new(Settings *settings, Manager **ret) {
+static int open_control(Manager *m, const char *path) {
+        BusOptions options = { .path = path, .mode = 0600 };
+        _cleanup_free_ char *usual = NULL;
+
+        if (!path) {
+                if (asprintf(&usual, "%s/control", m->runtime_directory) < 0)
+                        return -ENOMEM;
+                options.path = usual;
+        }
+
+        return bus_new(m, &options, &m->bus);
+}
+
+int manager_new(Settings *settings, const char *control, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = NULL;
         int r;
 
@@ -330,6 +352,8 @@ int manager_new(Settings *settings, Manager **ret) {
                 return -EIO;
 
         r = open_runtime_directory(m);
+        if (r >= 0)
+                r = open_control(m, control);
         if (r < 0)
                 return r;
 
@@ -349,6 +373,7 @@ Manager *manager_free(Manager *m) {
         for (size_t i = 0; i < m->n_endpoints; i++)
                 (void) endpoint_free(m->endpoints[i]);
         free(m->endpoints);
+        m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/above.h"
+#include "daemon/bus.h"
 #include "daemon/endpoint.h"
 #include "daemon/service.h"
 #include "settings/settings.h"
@@ -20,6 +21,7 @@
 struct Manager {
         sd_event *event;
         Above *above;
+        Bus *bus;
         Settings *settings;
         Endpoint **endpoints; /* one for each of the settings, same order */
         size_t n_endpoints;
@@ -36,12 +38,13 @@ struct Manager {
         unsigned n_cut; /* workers that needed the final signal */
 };
 
-/* Opens the loop and the runtime directory.
+/* Opens the loop, the runtime directory and the control socket.
  *
  * @settings  taken on success
+ * @control   path of the control socket; NULL: "control" in the runtime directory
  *
  * Returns 0 or a negative errno; what failed is logged. */
-int manager_new(Settings *settings, Manager **ret);
+int manager_new(Settings *settings, const char *control, Manager **ret);
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free)
 
@@ -54,9 +57,10 @@ int manager_start(Manager *m);
 int manager_run(Manager *m);
 
 Endpoint *manager_find_endpoint(const Manager *m, const char *name);
+Service *manager_find_service(const Manager *m, const char *name);
 
 /* A path for the notify socket of one more worker; the caller's, NULL when there is no memory. */
 char *manager_notify_path(Manager *m);
 
-/* From Service: something of it is gone. */
+/* From Service: something that can be seen of it has changed. */
 void manager_on_service_changed(Manager *m, Service *s);

@@ -12,7 +12,8 @@
 static const char *const state_names[SERVICE_STATE_MAX] = {
         [SERVICE_LISTENING] = "listening", [SERVICE_STOPPED] = "stopped",
         [SERVICE_STARTING] = "starting",   [SERVICE_RUNNING] = "running",
-        [SERVICE_STOPPING] = "stopping",   [SERVICE_FAILED] = "failed",
+        [SERVICE_DEPLOYING] = "deploying", [SERVICE_STOPPING] = "stopping",
+        [SERVICE_FAILED] = "failed",
 };
 
 const char *service_state_to_string(ServiceState state) {
@@ -78,6 +79,7 @@ Service *service_free(Service *s) {
         for (size_t i = 0; i < s->n_endpoints; i++)
                 s->endpoints[i]->service = NULL;
         free(s->endpoints);
+        free(s->told);
         free(s);
         return NULL;
 }
@@ -327,6 +329,16 @@ int service_start(Service *s) {
         if (r < 0)
                 refuse_all(s);
         return r;
+}
+
+void service_refuse(Service *s) {
+        refuse_all(s);
+}
+
+void service_forget_failures(Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_forget_failures(s->banks[bank]);
 }
 
 void service_stop(Service *s) {

@@ -55,6 +55,8 @@ struct Service {
         uint64_t n_reset;   /* visitors who came where nobody would have served them */
         bool is_listening;
         bool has_failed;
+        struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
+        bool is_untold;
 };
 
 /* Takes the endpoints that it names from @manager.  Returns 0 or a negative errno. */
@@ -96,6 +98,12 @@ int service_abort(Service *s, char **reterr_why);
 
 /* How the deploy of that id stands or ended; NULL: not remembered.  @id NULL: the last. */
 const DeployResult *service_find_result(const Service *s, const char *id);
+
+/* From now on its ports refuse, and stay ours. */
+void service_refuse(Service *s);
+
+/* Delays between restarts begin anew. */
+void service_forget_failures(Service *s);
 
 /* Asks every generation to stop.  What of the sockets is left open or closed is the caller's affair. */
 void service_stop(Service *s);

@@ -227,6 +227,59 @@ int sockdiag_find_half_open(const ReuseAddress *address, HalfOpen **ret) {
         return (int) search.n_found;
 }
 
+/* ---- connections ---- */
+
+typedef struct ConnectionCount {
+        const ReuseAddress *address;
+        uint64_t *n;
+} ConnectionCount;
+
+/* The socket options of the message that @m is the payload of, or NULL. */
+static const struct inet_diag_sockopt *find_sockopt(const struct inet_diag_msg *m) {
+        const struct nlmsghdr *header = (const struct nlmsghdr *) ((const char *) m -
+                                                                   MNL_NLMSG_HDRLEN);
+        const struct nlattr *attribute;
+
+        mnl_attr_for_each(attribute, header, sizeof(*m)) {
+                if (mnl_attr_get_type(attribute) == INET_DIAG_SOCKOPT &&
+                    mnl_attr_get_payload_len(attribute) >= sizeof(struct inet_diag_sockopt))
+                        return mnl_attr_get_payload(attribute);
+        }
+
+        return NULL;
+}
+
+static int on_established(const struct inet_diag_msg *m, void *userdata) {
+        const ConnectionCount *c = userdata;
+        const struct inet_diag_sockopt *options = find_sockopt(m);
+        ReuseAddress a = address_of(m, SOCK_STREAM);
+        bool loop, all;
+
+        if (!is_wildcard(c->address) && !is_same_host(c->address, &a))
+                return 0;
+
+        for (unsigned bank = 0; options && bank < REUSE_BANKS_MAX; bank++) {
+                reuse_group_mark(bank, &loop, &all);
+                if (loop == options->mc_loop && all == options->mc_all) {
+                        c->n[bank]++;
+                        return 0;
+                }
+        }
+
+        c->n[0]++;
+        return 0;
+}
+
+int sockdiag_count_connections(const ReuseAddress *address, uint64_t n[static REUSE_BANKS_MAX]) {
+        ConnectionCount count = { address, n };
+        const Query query = { on_established, &count };
+        struct inet_diag_req_v2 request;
+
+        request = request_for(address, address->sa.sa_family,
+                              1U << TCP_ESTABLISHED | 1U << TCP_CLOSE_WAIT);
+        return ask(&request, NLM_F_DUMP, &query);
+}
+
 /* ---- accepted ---- */
 
 static void put_host(const ReuseAddress *a, __be32 *to) {

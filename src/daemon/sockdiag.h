@@ -38,6 +38,10 @@ typedef struct HalfOpen {
  * negative errno. */
 int sockdiag_find_half_open(const ReuseAddress *address, HalfOpen **ret);
 
+/* Adds the established connections to @address to @n, by the bank whose mark they carry; before Linux 5.10
+ * there are no marks, and all are of bank 0.  Returns 0 or a negative errno. */
+int sockdiag_count_connections(const ReuseAddress *address, uint64_t n[static REUSE_BANKS_MAX]);
+
 /* Whether the far side of a connected socket of ours was accepted by anybody.
  *
  * connect() succeeds as soon as the listener's queue has the connection, also if nobody ever reads it;

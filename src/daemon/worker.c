@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "daemon/bus.h"
 #include "daemon/endpoint.h"
 #include "daemon/generation.h"
 #include "daemon/handoff.h"
@@ -78,6 +79,7 @@ static void worker_set_state(Worker *w, WorkerState state) {
         (void) timer_arm(w->generation->service->manager->event, &w->timer, timeout_usec, on_timer,
                          w);
         worker_log(w, LOG_DEBUG, "is %s", state_names[state]);
+        bus_on_worker_changed(w->generation->service->manager->bus, w, state_names[state], "");
 }
 
 /* The process group is named by the pid, which stays taken until we reap it. */
@@ -98,6 +100,10 @@ void worker_stop(Worker *w, uint64_t timeout_usec) {
         worker_log(w, LOG_DEBUG, "is sent %s", format_signal(signal_number, name, sizeof(name)));
         if (kill(w->pid, signal_number) < 0)
                 worker_log(w, LOG_WARNING, "could not be sent %s: %m", name);
+}
+
+int worker_signal(const Worker *w, int signal_number) {
+        return kill(w->pid, signal_number) < 0 ? -errno : 0;
 }
 
 void worker_kill(Worker *w) {
@@ -189,6 +195,7 @@ static void log_end(const Worker *w) {
         char how[128];
 
         worker_describe_end(w, how, sizeof(how));
+        bus_on_worker_changed(w->generation->service->manager->bus, w, "gone", how);
         log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
 }
 

@@ -58,6 +58,9 @@ int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret);
 /* Asks it to stop; after @timeout_usec the final signal follows. */
 void worker_stop(Worker *w, uint64_t timeout_usec);
 
+/* Any signal, for the process that was started.  Returns 0 or a negative errno. */
+int worker_signal(const Worker *w, int signal_number);
+
 /* The final signal, now, for its whole process group. */
 void worker_kill(Worker *w);
 

@@ -1,0 +1,85 @@
+#pragma once
+
+/* The control socket: D-Bus without a bus daemon.
+ *
+ * Each connection is a bus of its own with one peer.  Whoever may connect may do everything: root, our own
+ * uid, and members of control_group, as the kernel says of the peer (SO_PEERCRED); nobody else gets to say
+ * a word.  The socket's mode keeps most of them out before that.
+ *
+ *      /org/reuseportd                  org.reuseportd.Manager
+ *      /org/reuseportd/service/NAME     org.reuseportd.Service     names as sd_bus_path_encode(3) writes
+ *      /org/reuseportd/endpoint/NAME    org.reuseportd.Endpoint    them
+ *
+ * The bus decides nothing: a method decodes, calls the manager or a service, encodes.  Changes go to those
+ * who have subscribed, as Event signals with a sequence number without gaps; a reply that describes
+ * something tells the number up to which it is true, so a client who subscribes first and asks then has
+ * missed nothing.
+ *
+ * No client can hold us up: nothing blocks, a queue that is not read and a message that does not end cost
+ * their client the connection.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+
+typedef struct Bus Bus;
+typedef struct BusClient BusClient;
+typedef struct BusEvent BusEvent;
+typedef struct Manager Manager;
+typedef struct Service Service;
+typedef struct Worker Worker;
+
+#define BUS_CLIENTS_MAX         64U /* the last of them for root */
+#define BUS_CLIENTS_PER_UID_MAX 16U /* but for root, who has all that are left */
+#define BUS_EVENTS_MAX          512U
+
+struct Bus {
+        Manager *manager; /* borrowed */
+        char *path;
+        bool has_group;
+        gid_t group; /* whose members may do everything */
+        int fd;
+        sd_event_source *io;
+        sd_event_source *pause; /* armed: there was no descriptor for one more */
+        sd_event_source *flush; /* on: a service has changed and that was not told yet */
+        TAILQ_HEAD(BusClients, BusClient) clients;
+        unsigned n_clients;
+        uint64_t n_refused; /* connections */
+        BusEvent *events;   /* the last BUS_EVENTS_MAX, by sequence */
+        uint64_t sequence;  /* of the last one */
+};
+
+typedef struct BusOptions {
+        const char *path;
+        mode_t mode;
+        bool has_group;
+        gid_t group;
+} BusOptions;
+
+/* Opens the control socket; a dead one in its place is removed.
+ *
+ * What fails is logged.  Returns 0 or a negative errno. */
+int bus_new(Manager *manager, const BusOptions *options, Bus **ret);
+Bus *bus_free(Bus *b);
+DEFINE_CLEANUP(Bus, bus_free)
+
+/* What follows only tells, frees nobody, and may be called from anywhere; @b may be NULL. */
+
+/* Tells in the loop's next turn what has changed of @s, if anything has. */
+void bus_on_service_changed(Bus *b, Service *s);
+
+/* Tells that a worker is in another state.
+ *
+ * @state, @detail  "ready"; half a sentence or "" */
+void bus_on_worker_changed(Bus *b, const Worker *w, const char *state, const char *detail);
+
+/* Tells of the daemon as a whole, or of an object that has no states.
+ *
+ * @type  "daemon", "endpoint", …
+ * @name  of the object or "" */
+void bus_tell(Bus *b, const char *type, const char *name, const char *state, const char *detail);
