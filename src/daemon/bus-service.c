@@ -70,7 +70,7 @@ static int get_deploy(sd_bus *bus, const char *path, const char *interface, cons
 static int get_last_deploy(sd_bus *bus, const char *path, const char *interface,
                            const char *property, sd_bus_message *reply, void *userdata,
                            sd_bus_error *reterr) {
-        const DeployResult none = { 0 }, *last = service_find_result(userdata, NULL);
+        const DeployResult none = { 0 }, *last = service_last_result(userdata);
         const DeployResult *r = last && last->outcome != DEPLOY_PENDING ? last : &none;
 
         return sd_bus_message_append(reply, "(ssuutst)", r->id,

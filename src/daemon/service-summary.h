@@ -19,5 +19,8 @@ typedef struct ServiceSummary {
         unsigned step;            /* from 1; 0: none yet */
 } ServiceSummary;
 
+/* How the last deploy ended; NULL: none has. */
+const DeployResult *service_last_result(const Service *s);
+
 ServiceSummary service_summarize(const Service *s);
 bool service_summary_equal(const ServiceSummary *a, const ServiceSummary *b);
