@@ -20,9 +20,9 @@ int bus_deploy_get_state(sd_bus *bus, const char *path, const char *interface, c
         if (!d)
                 return sd_bus_message_append(reply, BUS_DEPLOY_STATE, "", "", 0U, 0U);
 
-        return sd_bus_message_append(reply, BUS_DEPLOY_STATE,
-                                     deploy_state_to_public_string(d->state), d->result.id,
-                                     d->share_percent, (unsigned) d->n_steps_done);
+        return sd_bus_message_append(reply, BUS_DEPLOY_STATE, d->result.id,
+                                     deploy_state_to_public_string(d->state), d->share_percent,
+                                     (unsigned) d->n_steps_done);
 }
 
 static const char *outcome_of(const DeployResult *r) {

@@ -4,7 +4,7 @@
 
 #include <systemd/sd-bus.h>
 
-/* state as people see it ("": none goes on), id, share in percent, step from 1 */
+/* id, state as people see it ("": none goes on), share in percent, step from 1 */
 #define BUS_DEPLOY_STATE "(ssuu)"
 
 /* id, result ("": it goes on or there was none), generation, previous, cut connections, reason, duration in

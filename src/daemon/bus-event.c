@@ -54,7 +54,7 @@ void bus_event_publish(Bus *b, BusEvent *e) {
 /* ---- services ---- */
 
 /* The names of the properties that differ, and NULL. */
-static void list_changes(const ServiceSummary *a, const ServiceSummary *b, char *names[static 8]) {
+static void list_changes(const ServiceSummary *a, const ServiceSummary *b, char *names[static 9]) {
         size_t n = 0;
 
         if (a->state != b->state)
@@ -71,6 +71,9 @@ static void list_changes(const ServiceSummary *a, const ServiceSummary *b, char 
                 names[n++] = (char *) "Restarts";
         if (a->is_pending != b->is_pending)
                 names[n++] = (char *) "Pending";
+        if (a->deploy_state != b->deploy_state || a->share_percent != b->share_percent ||
+            a->step != b->step)
+                names[n++] = (char *) "Deploy";
         names[n] = NULL;
 }
 
@@ -90,7 +93,7 @@ static void emit_properties(Bus *b, const Service *s, char **names) {
 static void tell_service(Bus *b, Service *s) {
         ServiceSummary now = service_summarize(s);
         BusEvent e = { .type = "service", .generation = now.generation, .color = now.color };
-        char *names[8];
+        char *names[9];
 
         if (!s->told) {
                 s->told = calloc(1, sizeof(*s->told));
@@ -105,8 +108,12 @@ static void tell_service(Bus *b, Service *s) {
         *s->told = now;
         (void) snprintf(e.name, sizeof(e.name), "%s", s->settings->name);
         (void) snprintf(e.state, sizeof(e.state), "%s", service_state_to_string(now.state));
-        (void) snprintf(e.detail, sizeof(e.detail), "%u of %u workers are ready", now.n_ready,
-                        now.n_wanted);
+        if (now.deploy_state)
+                (void) snprintf(e.detail, sizeof(e.detail), "%s, %u %% to the new generation",
+                                now.deploy_state, now.share_percent);
+        else
+                (void) snprintf(e.detail, sizeof(e.detail), "%u of %u workers are ready",
+                                now.n_ready, now.n_wanted);
         bus_event_publish(b, &e);
         emit_properties(b, s, names);
 }

@@ -6,10 +6,11 @@
 int bus_row_append_service(const Service *s, sd_bus_message *m) {
         ServiceSummary now = service_summarize(s);
 
-        return sd_bus_message_append(m, BUS_ROW_SERVICE, s->settings->name,
-                                     service_state_to_string(now.state), now.generation, now.color,
-                                     now.n_ready, now.n_wanted, now.n_restarts, now.is_pending, "",
-                                     "", 0U, 0U);
+        return sd_bus_message_append(
+                        m, BUS_ROW_SERVICE, s->settings->name, service_state_to_string(now.state),
+                        now.generation, now.color, now.n_ready, now.n_wanted, now.n_restarts,
+                        now.is_pending, s->deploy ? s->deploy->result.id : "",
+                        now.deploy_state ? now.deploy_state : "", now.share_percent, now.step);
 }
 
 static int append_addresses(const Endpoint *e, sd_bus_message *m) {

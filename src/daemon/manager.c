@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/runtime.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
@@ -46,20 +47,6 @@ char *manager_notify_path(Manager *m) {
 
 /* ---- the runtime directory ---- */
 
-static char *choose_runtime_directory(void) {
-        const char *given = getenv("RUNTIME_DIRECTORY"), *user = getenv("XDG_RUNTIME_DIR");
-        char *path;
-
-        if (given && *given) /* systemd.exec(5): several are separated by colons */
-                return strndup(given, strcspn(given, ":"));
-        if (geteuid() == 0)
-                return strdup("/run/reuseportd");
-        if (user && *user)
-                return asprintf(&path, "%s/reuseportd", user) < 0 ? NULL : path;
-
-        return NULL;
-}
-
 static int make_directory(const char *path, mode_t mode) {
         if (mkdir(path, mode) < 0 && errno != EEXIST)
                 return -errno;
@@ -72,7 +59,7 @@ static int open_runtime_directory(Manager *m) {
         _cleanup_free_ char *notify = NULL, *lock = NULL;
         int r;
 
-        m->runtime_directory = choose_runtime_directory();
+        m->runtime_directory = runtime_directory();
         if (!m->runtime_directory) {
                 log_error("No place for our sockets: neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is "
                           "set; set one of them to a directory of yours");

@@ -13,8 +13,13 @@ static unsigned n_restarts(const Service *s) {
         return n;
 }
 
+const DeployResult *service_last_result(const Service *s) {
+        return s->n_results > 0 ? &s->results[(s->n_results - 1) % SERVICE_RESULTS_MAX] : NULL;
+}
+
 ServiceSummary service_summarize(const Service *s) {
         const Generation *g = service_current(s);
+        const Deploy *d = s->deploy;
 
         return (ServiceSummary){
                 .state = service_state(s),
@@ -23,6 +28,10 @@ ServiceSummary service_summarize(const Service *s) {
                 .n_ready = g ? generation_n_ready(g) : 0,
                 .n_wanted = g ? g->n_slots : s->settings->n_workers,
                 .n_restarts = n_restarts(s),
+                .deploy_state = d ? deploy_state_to_public_string(d->state) : NULL,
+                .share_percent = d ? d->share_percent : 0,
+                .step = d ? (unsigned) d->n_steps_done : 0,
+                .is_decided = d && d->result.outcome != DEPLOY_PENDING,
         };
 }
 
@@ -30,5 +39,7 @@ bool service_summary_equal(const ServiceSummary *a, const ServiceSummary *b) {
         return a->state == b->state && a->generation == b->generation &&
                strcmp(a->color, b->color) == 0 && a->n_ready == b->n_ready &&
                a->n_wanted == b->n_wanted && a->n_restarts == b->n_restarts &&
-               a->is_pending == b->is_pending;
+               a->is_pending == b->is_pending && a->deploy_state == b->deploy_state &&
+               a->share_percent == b->share_percent && a->step == b->step &&
+               a->is_decided == b->is_decided;
 }

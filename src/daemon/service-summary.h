@@ -13,8 +13,15 @@ typedef struct ServiceSummary {
         unsigned n_ready;
         unsigned n_wanted;
         unsigned n_restarts;
-        bool is_pending; /* a reload brought what only new workers will have */
+        bool is_pending;          /* a reload brought what only new workers will have */
+        const char *deploy_state; /* as people see it; NULL: no deploy goes on */
+        unsigned share_percent;   /* to the new generation */
+        unsigned step;            /* from 1; 0: none yet */
+        bool is_decided;          /* how the deploy ends is known */
 } ServiceSummary;
+
+/* How the last deploy ended; NULL: none has. */
+const DeployResult *service_last_result(const Service *s);
 
 ServiceSummary service_summarize(const Service *s);
 bool service_summary_equal(const ServiceSummary *a, const ServiceSummary *b);

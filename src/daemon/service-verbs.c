@@ -22,26 +22,11 @@ static int check_not_ending(const Service *s, char **reterr_why) {
 /* The generation that stops keeps its bank; the next one needs another. */
 static int find_free_front(Service *s, char **reterr_why) {
         const Generation *current = service_current(s);
-        unsigned n_banks = REUSE_BANKS_MAX;
 
         if (!current || !current->is_stopping)
                 return 0;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                for (size_t k = 0; k < s->endpoints[i]->n_groups; k++)
-                        if (reuse_group_n_banks(s->endpoints[i]->groups[k]) < n_banks)
-                                n_banks = reuse_group_n_banks(s->endpoints[i]->groups[k]);
-
-        for (unsigned bank = 0; bank < n_banks; bank++)
-                if (!s->banks[bank]) {
-                        s->front = bank;
-                        return 0;
-                }
-
-        return why_say(reterr_why, -EBUSY,
-                       "%s is still stopping in every bank; start it when one is free, or end them "
-                       "with: reuseportctl kill -s KILL --old %s",
-                       name_of(s), name_of(s));
+        return service_find_free_bank(s, s->settings->n_workers, &s->front, reterr_why);
 }
 
 int service_verb_start(Service *s, char **reterr_why) {

@@ -15,7 +15,8 @@
 static const char *const state_names[SERVICE_STATE_MAX] = {
         [SERVICE_LISTENING] = "listening", [SERVICE_STOPPED] = "stopped",
         [SERVICE_STARTING] = "starting",   [SERVICE_RUNNING] = "running",
-        [SERVICE_STOPPING] = "stopping",   [SERVICE_FAILED] = "failed",
+        [SERVICE_DEPLOYING] = "deploying", [SERVICE_STOPPING] = "stopping",
+        [SERVICE_FAILED] = "failed",
 };
 
 const char *service_state_to_string(ServiceState state) {

@@ -217,6 +217,7 @@ static void log_end(const Worker *w) {
         char how[128];
 
         worker_describe_end(w, how, sizeof(how));
+        bus_on_worker_changed(w->generation->service->manager->bus, w, "gone", how);
         log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
 }
 

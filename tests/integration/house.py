@@ -283,6 +283,7 @@ class Daemon:
     """A reuseportd with a configuration, a runtime directory and a log of its own."""
 
     def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None):
+        self.build = build
         self.directory = directory
         self.config = Path(config)
         runtime = directory / "run"
@@ -317,6 +318,22 @@ class Daemon:
 
     def signal(self, number):
         self.process.kill(number)
+
+    @property
+    def control(self):
+        return self.directory / "run/control"
+
+    def ctl(self, *arguments, **options):
+        """reuseportctl, ended; its result has returncode, stdout and stderr."""
+        options = {"capture_output": True, "text": True, "timeout": DEADLINE, "check": False} | options
+        return subprocess.run([str(self.build / "src/ctl/reuseportctl"), "--control", str(self.control),
+                               *map(str, arguments)], **options)
+
+    def ask(self, *arguments):
+        """What reuseportctl --json answers, which must be good."""
+        result = self.ctl("--json", *arguments)
+        assert result.returncode == 0, (arguments, result)
+        return json.loads(result.stdout)
 
     def wait(self, seconds=DEADLINE):
         """Its exit status, negative if a signal ended it."""

@@ -1,0 +1,50 @@
+#pragma once
+
+/* Speaking to the daemon.  Every error is told here; what is returned is what the program ends with. */
+
+#include <jansson.h>
+
+#include "ctl/ctl.h"
+
+#define CLIENT_MANAGER  "org.reuseportd.Manager"
+#define CLIENT_SERVICE  "org.reuseportd.Service"
+#define CLIENT_ENDPOINT "org.reuseportd.Endpoint"
+#define CLIENT_PATH     "/org/reuseportd"
+
+static inline void json_freep(json_t **j) {
+        json_decref(*j);
+}
+#define _cleanup_json_ _cleanup_(json_freep)
+
+/* Connects, if that is not done already. */
+CtlResult client_connect(Ctl *c);
+
+/* Calls a method of the manager.
+ *
+ * @ret    an array of what it returned, the caller's; may be NULL
+ * @types  of the arguments that follow, as sd_bus_message_append(3) takes them; may be NULL */
+CtlResult client_call_manager(Ctl *c, const char *member, json_t **ret, const char *types, ...);
+
+/* Calls a method of a service; that it does not exist is told with the nearest name. */
+CtlResult client_call_service(Ctl *c, const char *name, const char *member, json_t **ret,
+                              const char *types, ...);
+
+/* All properties: of the manager, a service, an endpoint.  *ret is an object, the caller's.
+ *
+ * @interface  one of the above */
+CtlResult client_get(Ctl *c, const char *interface, const char *name, json_t **ret);
+
+/* A property of an object from client_get(); "" and 0 if it is not there. */
+const char *client_text(const json_t *properties, const char *name);
+json_int_t client_number(const json_t *properties, const char *name);
+
+/* From now on the daemon tells us of all changes. */
+CtlResult client_subscribe(Ctl *c);
+
+/* Handles what has come, and waits for a signal if none has; c->has_news is set if one came.
+ *
+ * @deadline_usec  CLOCK_MONOTONIC; USEC_INFINITY: none */
+CtlResult client_wait_news(Ctl *c, uint64_t deadline_usec);
+
+/* When --timeout is over, on CLOCK_MONOTONIC; USEC_INFINITY: never. */
+uint64_t client_deadline(const Ctl *c);

@@ -1,0 +1,165 @@
+/* Help and the manual's list, both from the table of verbs. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/client.h"
+#include "ctl/output.h"
+#include "ctl/verb.h"
+
+#define COLUMN 28
+#define WIDTH  80
+
+/* Words, broken to lines that begin at COLUMN. */
+static void print_wrapped(const char *words, unsigned column) {
+        size_t at = column;
+
+        while (*words) {
+                size_t length = strcspn(words, " "), gap = strspn(words + length, " ");
+
+                printf("%.*s", (int) length, words);
+                at += length;
+                words += length + gap;
+                if (!*words)
+                        break;
+                if (at + gap + strcspn(words, " ") > WIDTH) {
+                        printf("\n%*s", (int) column, "");
+                        at = column;
+                } else
+                        at += (size_t) printf("%*s", (int) gap, "");
+        }
+
+        putchar('\n');
+}
+
+static void print_option(const VerbOption *o) {
+        char head[64];
+        int n;
+
+        n = snprintf(head, sizeof(head), "  %c%c%s --%s%s%s", o->has_short ? '-' : ' ',
+                     o->has_short ? o->letter : ' ', o->has_short ? "," : " ", o->name,
+                     o->argument ? " " : "", o->argument ? o->argument : "");
+        printf("%s%*s", head, n < COLUMN ? COLUMN - n : 1, "");
+        print_wrapped(o->help, COLUMN);
+}
+
+static void print_verb(const Verb *v) {
+        int n = printf("  %s%s%s", v->name, *v->arguments ? " " : "", v->arguments);
+
+        if (n >= COLUMN)
+                n = printf("\n") - 1;
+        printf("%*s", COLUMN - n, "");
+        print_wrapped(v->help, COLUMN);
+}
+
+static void print_all(void) {
+        printf("Usage: reuseportctl [OPTION…] VERB [ARGUMENT…]\n\n"
+               "Asks and tells reuseportd.\n\nVerbs:\n");
+        for (size_t i = 0; i < n_verbs; i++)
+                print_verb(&verbs[i]);
+        printf("\nOptions:\n");
+        for (size_t i = 0; i < n_verb_options; i++)
+                if (verb_options[i].is_global)
+                        print_option(&verb_options[i]);
+        printf("  -h, --help                This text.\n"
+               "  -V, --version             The version.\n\nSee reuseportctl(1).\n");
+}
+
+static void print_one(const Verb *v) {
+        printf("Usage: reuseportctl %s%s%s%s\n\n", v->name, *v->options ? " [OPTION…]" : "",
+               *v->arguments ? " " : "", v->arguments);
+        print_wrapped(v->help, 0);
+        if (*v->options)
+                putchar('\n');
+        for (const char *letter = v->options; *letter; letter++)
+                print_option(verb_option_find(*letter));
+}
+
+/* ---- for the manual ---- */
+
+/* A sentence ends its line, and nothing begins like a macro. */
+static void print_mdoc_text(const char *words) {
+        for (; *words; words++) {
+                if (words[0] == '.' && words[1] == ' ') {
+                        printf(".\n");
+                        while (words[1] == ' ')
+                                words++;
+                } else if (*words == '-')
+                        printf("\\-");
+                else
+                        putchar(*words);
+        }
+        putchar('\n');
+}
+
+static void print_mdoc_option(const VerbOption *o) {
+        if (o->has_short)
+                printf(".It Fl %c , Fl \\-%s", o->letter, o->name);
+        else
+                printf(".It Fl \\-%s", o->name);
+        if (o->argument)
+                printf(" Ar %s", o->argument);
+        putchar('\n');
+        print_mdoc_text(o->help);
+}
+
+static void print_mdoc(void) {
+        printf(".Bl -tag -width Ds\n");
+        for (size_t i = 0; i < n_verbs; i++) {
+                const Verb *v = &verbs[i];
+
+                printf(".It Cm %s%s%s\n", v->name, *v->arguments ? " Ar " : "", v->arguments);
+                print_mdoc_text(v->help);
+                if (*v->options)
+                        printf(".Bl -tag -width Ds\n");
+                for (const char *letter = v->options; *letter; letter++)
+                        print_mdoc_option(verb_option_find(*letter));
+                if (*v->options)
+                        printf(".El\n");
+        }
+        printf(".El\n");
+}
+
+/* ---- for programs ---- */
+
+static json_t *verb_to_json(const Verb *v) {
+        json_t *options = json_array();
+
+        for (const char *letter = v->options; *letter; letter++) {
+                const VerbOption *o = verb_option_find(*letter);
+
+                json_array_append_new(options, json_pack("{s:s, s:s?}", "name", o->name, "argument",
+                                                         o->argument));
+        }
+
+        return json_pack("{s:s, s:s, s:i, s:i, s:o, s:s}", "name", v->name, "arguments",
+                         v->arguments, "min", v->n_min, "max", v->n_max, "options", options, "help",
+                         v->help);
+}
+
+CtlResult verb_help(Ctl *c, char *const *arguments) {
+        const Verb *v = arguments[0] ? verb_find(arguments[0]) : NULL;
+        _cleanup_json_ json_t *list = NULL;
+
+        if (arguments[0] && !v) {
+                ctl_error("there is no verb \"%s\"", arguments[0]);
+                return CTL_USAGE;
+        }
+        if (c->mdoc) {
+                print_mdoc();
+                return CTL_OK;
+        }
+        if (c->json) {
+                list = json_array();
+                for (size_t i = 0; i < n_verbs; i++)
+                        if (!v || v == &verbs[i])
+                                json_array_append_new(list, verb_to_json(&verbs[i]));
+                return output_json(json_pack("{s:O}", "verbs", list));
+        }
+
+        if (v)
+                print_one(v);
+        else
+                print_all();
+        return CTL_OK;
+}

@@ -1,0 +1,82 @@
+#include "ctl/verb.h"
+
+#include <string.h>
+
+const VerbOption verb_options[] = {
+        { 'j', false, true, "json", NULL, "Print JSON." },
+        { 'P', false, true, "no-pager", NULL, "Do not page long output." },
+        { 'L', false, true, "no-legend", NULL, "Leave out headings." },
+        { 'q', true, true, "quiet", NULL, "Print errors only." },
+        { 't', false, true, "timeout", "D", "Give up after so long: \"5s\", \"500ms\"." },
+        { 'C', false, true, "control", "SOCKET", "Where the daemon listens." },
+        { 's', true, false, "signal", "SIG", "The signal, SIGTERM if it is not given." },
+        { 'o', false, false, "old", NULL, "Only workers of generations that leave." },
+        { 'f', true, false, "follow", NULL, "Go on with what happens from now." },
+        { 'w', false, false, "for", "STATE", "\"running\" or \"stopped\"." },
+        { 'm', false, false, "mdoc", NULL, "Print the list of verbs for the manual." },
+};
+const size_t n_verb_options = ELEMENTS_OF(verb_options);
+
+const Verb verbs[] = {
+        { "list", "", 0, 0, "",
+          "Lists the services, a line each: state, generation, colour, workers that are ready and "
+          "wanted, share of the new generation, restarts, and whether a reload brought what only new "
+          "workers will have.",
+          verb_list },
+        { "list-endpoints", "", 0, 0, "",
+          "Lists the endpoints, a line each: addresses, sockets, how many wait in their queues, what "
+          "the kernel dropped, and sockets of strangers in the same group.",
+          verb_list_endpoints },
+        { "status", "[NAME]", 0, 1, "",
+          "Shows a service on one screen: workers, connections, the deploy that goes on and the last "
+          "one, and hints.  Without a name: the daemon and its services.",
+          verb_status },
+        { "show", "NAME", 1, 1, "", "Shows every property of a service or an endpoint.",
+          verb_show },
+        { "logs", "NAME", 1, 1, "f", "Shows the journal of a service, by journalctl(1).",
+          verb_logs },
+        { "start", "NAME", 1, 1, "",
+          "Starts a service, or wakes one that is asleep, and waits until its workers are ready.",
+          verb_start },
+        { "stop", "NAME", 1, 1, "",
+          "Stops a service until it is started: its ports refuse at once and stay reserved; "
+          "established connections have timeout_stop.  Waits until its workers are gone.",
+          verb_stop },
+        { "kill", "NAME", 1, 1, "so", "Sends a signal to the workers of a service.", verb_kill },
+        { "reset-failed", "NAME", 1, 1, "",
+          "Forgets that a service failed: delays between restarts begin anew, and one that is "
+          "started on demand listens again.",
+          verb_reset_failed },
+        { "check", "[FILE]", 0, 1, "",
+          "Reads and checks a configuration and prints every problem; without a file, the daemon's.",
+          verb_check },
+        { "wait", "NAME", 1, 1, "w", "Waits until a service is running, or stopped.", verb_wait },
+        { "is-active", "NAME", 1, 1, "",
+          "Prints the state of a service, and ends with 0 if visitors are served: running, deploying "
+          "or listening; else with 3.",
+          verb_is_active },
+        { "is-failed", "NAME", 1, 1, "",
+          "Prints the state of a service, and ends with 0 if it is failed; else with 1.",
+          verb_is_failed },
+        { "events", "", 0, 0, "f",
+          "Prints what happened lately, a line for each event; with --follow goes on, without a gap.",
+          verb_events },
+        { "help", "[VERB]", 0, 1, "m", "Explains a verb, or lists all.", verb_help },
+};
+const size_t n_verbs = ELEMENTS_OF(verbs);
+
+const Verb *verb_find(const char *name) {
+        for (size_t i = 0; i < n_verbs; i++)
+                if (strcmp(verbs[i].name, name) == 0)
+                        return &verbs[i];
+
+        return NULL;
+}
+
+const VerbOption *verb_option_find(char letter) {
+        for (size_t i = 0; i < n_verb_options; i++)
+                if (verb_options[i].letter == letter)
+                        return &verb_options[i];
+
+        return NULL;
+}
