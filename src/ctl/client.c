@@ -349,6 +349,30 @@ CtlResult client_call_service(Ctl *c, const char *name, const char *member, json
         return result;
 }
 
+CtlResult client_new_call(Ctl *c, const char *name, const char *member, sd_bus_message **ret) {
+        _cleanup_free_ char *path = NULL;
+        CtlResult result;
+        int r;
+
+        result = find(c, CLIENT_SERVICE, name);
+        if (result == CTL_OK)
+                result = object_path(CLIENT_SERVICE, name, &path);
+        if (result != CTL_OK)
+                return result;
+
+        r = sd_bus_message_new_method_call(c->bus, ret, NULL, path, CLIENT_SERVICE, member);
+        if (r < 0) {
+                ctl_error("%s: %s", member, strerror(-r));
+                return CTL_FAILED;
+        }
+
+        return CTL_OK;
+}
+
+CtlResult client_send(Ctl *c, sd_bus_message *m, json_t **ret) {
+        return call(c, m, ret);
+}
+
 static CtlResult get_all(Ctl *c, const char *path, const char *interface, json_t **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_json_ json_t *reply = NULL;
@@ -419,7 +443,9 @@ CtlResult client_wait_news(Ctl *c, uint64_t deadline_usec) {
 
                 r = sd_bus_wait(c->bus,
                                 deadline_usec == USEC_INFINITY ? UINT64_MAX : deadline_usec - now);
-                if (r < 0 && r != -EINTR)
+                if (r == -EINTR)
+                        return CTL_OK; /* somebody may have pressed Ctrl-C */
+                if (r < 0)
                         return tell_call_error(c, r, &SD_BUS_ERROR_NULL);
         }
 }

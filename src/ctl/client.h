@@ -29,6 +29,10 @@ CtlResult client_call_manager(Ctl *c, const char *member, json_t **ret, const ch
 CtlResult client_call_service(Ctl *c, const char *name, const char *member, json_t **ret,
                               const char *types, ...);
 
+/* The same in two steps, for arguments that no list of types can say.  *ret is the caller's. */
+CtlResult client_new_call(Ctl *c, const char *name, const char *member, sd_bus_message **ret);
+CtlResult client_send(Ctl *c, sd_bus_message *m, json_t **ret);
+
 /* All properties: of the manager, a service, an endpoint.  *ret is an object, the caller's.
  *
  * @interface  one of the above */
@@ -41,7 +45,8 @@ json_int_t client_number(const json_t *properties, const char *name);
 /* From now on the daemon tells us of all changes. */
 CtlResult client_subscribe(Ctl *c);
 
-/* Handles what has come, and waits for a signal if none has; c->has_news is set if one came.
+/* Handles what has come, and waits for a signal if none has; c->has_news is set if one came.  Comes back
+ * early, without news, when a Unix signal was handled.
  *
  * @deadline_usec  CLOCK_MONOTONIC; USEC_INFINITY: none */
 CtlResult client_wait_news(Ctl *c, uint64_t deadline_usec);

@@ -22,6 +22,18 @@ typedef enum CtlResult {
         CTL_BAD_CONFIG = 78,
 } CtlResult;
 
+typedef struct DeployOptions {
+        const char *canary; /* as it was written */
+        bool has_step;
+        uint64_t step_usec;
+        const char *canary_by;
+        bool preview;
+        char **environment; /* "K=V" */
+        const char *id;
+        const char *wait; /* "ready", "switched", "drained"; NULL: not said */
+        bool no_wait;
+} DeployOptions;
+
 typedef struct Ctl {
         bool json;
         bool no_pager;
@@ -38,6 +50,8 @@ typedef struct Ctl {
         bool mdoc;
         const char *wait_for;
 
+        DeployOptions deploy;
+
         bool has_colors;
         sd_bus *bus;
         bool has_news;   /* a signal came since this was last cleared */
@@ -46,6 +60,9 @@ typedef struct Ctl {
 
 /* A line on standard error, "reuseportctl: …"; --quiet does not silence it. */
 void ctl_error(const char *format, ...) _printf_(1, 2);
+
+/* What it said last, without the prefix; "". */
+const char *ctl_last_error(void);
 
 /* A line on standard output for people, which --quiet and --json silence. */
 void ctl_say(const Ctl *c, const char *format, ...) _printf_(2, 3);

@@ -14,6 +14,43 @@
 
 #define OPTIONS_MAX 64U
 
+static CtlResult set_deploy_option(DeployOptions *d, char letter, const char *value) {
+        switch (letter) {
+        case 'c':
+                d->canary = value;
+                break;
+        case 'S':
+                d->has_step = true;
+                if (parse_duration(value, &d->step_usec) < 0) {
+                        ctl_error("--step: \"%s\" is no duration, expected one like \"30s\"",
+                                  value);
+                        return CTL_USAGE;
+                }
+                break;
+        case 'b':
+                d->canary_by = value;
+                break;
+        case 'p':
+                d->preview = true;
+                break;
+        case 'E':
+                return strv_push(&d->environment, value) < 0 ? CTL_FAILED : CTL_OK;
+        case 'i':
+                d->id = value;
+                break;
+        case 'W':
+                d->wait = value;
+                break;
+        case 'n':
+                d->no_wait = true;
+                break;
+        default:
+                return CTL_USAGE;
+        }
+
+        return CTL_OK;
+}
+
 /* Returns CTL_OK, or CTL_USAGE: the value is not good, which is told. */
 static CtlResult set_option(Ctl *c, char letter, const char *value) {
         switch (letter) {
@@ -62,7 +99,7 @@ static CtlResult set_option(Ctl *c, char letter, const char *value) {
                 c->mdoc = true;
                 break;
         default:
-                return CTL_USAGE;
+                return set_deploy_option(&c->deploy, letter, value);
         }
 
         return CTL_OK;
@@ -173,6 +210,7 @@ int main(int argc, char *argv[]) {
         }
 
         (void) sd_bus_close_unref(c.bus);
+        strv_free(c.deploy.environment);
         if (fflush(stdout) != 0 && result == CTL_OK)
                 return CTL_FAILED;
         return result;

@@ -14,15 +14,21 @@
 
 static pid_t pager;
 
+static char last_error[1024];
+
 void ctl_error(const char *format, ...) {
         va_list arguments;
 
-        (void) fflush(stdout);
-        fputs("reuseportctl: ", stderr);
         va_start(arguments, format);
-        (void) vfprintf(stderr, format, arguments);
+        (void) vsnprintf(last_error, sizeof(last_error), format, arguments);
         va_end(arguments);
-        fputc('\n', stderr);
+
+        (void) fflush(stdout);
+        fprintf(stderr, "reuseportctl: %s\n", last_error);
+}
+
+const char *ctl_last_error(void) {
+        return last_error;
 }
 
 void ctl_say(const Ctl *c, const char *format, ...) {

@@ -46,6 +46,13 @@ CtlResult verb_stop(Ctl *c, char *const *arguments);
 CtlResult verb_kill(Ctl *c, char *const *arguments);
 CtlResult verb_reset_failed(Ctl *c, char *const *arguments);
 
+/* deploy.c */
+CtlResult verb_deploy(Ctl *c, char *const *arguments);
+CtlResult verb_restart(Ctl *c, char *const *arguments);
+CtlResult verb_promote(Ctl *c, char *const *arguments);
+CtlResult verb_abort(Ctl *c, char *const *arguments);
+CtlResult verb_rollback(Ctl *c, char *const *arguments);
+
 /* wait.c */
 CtlResult verb_wait(Ctl *c, char *const *arguments);
 CtlResult verb_is_active(Ctl *c, char *const *arguments);

@@ -13,6 +13,15 @@ const VerbOption verb_options[] = {
         { 'o', false, false, "old", NULL, "Only workers of generations that leave." },
         { 'f', true, false, "follow", NULL, "Go on with what happens from now." },
         { 'w', false, false, "for", "STATE", "\"running\" or \"stopped\"." },
+        { 'c', false, false, "canary", "P,P…", "Growing percentages of new connections." },
+        { 'S', false, false, "step", "D", "The time at each percentage." },
+        { 'b', false, false, "canary-by", "WHAT", "\"connection\" or \"source\"." },
+        { 'p', false, false, "preview", NULL, "Hold when it is healthy, before any visitor." },
+        { 'E', true, false, "environment", "K=V",
+          "A variable of the new generation; may be repeated." },
+        { 'i', false, false, "id", "ID", "Of this deploy: asked for twice, it happens once." },
+        { 'W', false, false, "wait", "WHAT", "\"ready\", \"switched\" or \"drained\"." },
+        { 'n', false, false, "no-wait", NULL, "Return when it has begun." },
         { 'm', false, false, "mdoc", NULL, "Print the list of verbs for the manual." },
 };
 const size_t n_verb_options = ELEMENTS_OF(verb_options);
@@ -42,6 +51,23 @@ const Verb verbs[] = {
           "Stops a service until it is started: its ports refuse at once and stay reserved; "
           "established connections have timeout_stop.  Waits until its workers are gone.",
           verb_stop },
+        { "restart", "NAME", 1, 1, "",
+          "Deploys the present settings without a canary; no connection is lost.  One that is asleep "
+          "stays asleep.",
+          verb_restart },
+        { "deploy", "NAME [-- ARGV...]", 1, 4096, "cSbpEiWn",
+          "Moves a service to a new generation beside the old one: checked through the door, then a "
+          "growing share of new connections, then all.  If anything fails the old one has them all "
+          "again, and this ends with 7.  Returns when the old one was asked to stop.  With ARGV, of "
+          "that program instead of exec_start.",
+          verb_deploy },
+        { "promote", "NAME", 1, 1, "", "Tells a deploy to go on now, to all new connections.",
+          verb_promote },
+        { "abort", "NAME", 1, 1, "", "Gives up the deploy that goes on.", verb_abort },
+        { "rollback", "NAME", 1, 1, "",
+          "Goes back: gives up the deploy that goes on or, when the old generation was asked to stop "
+          "already, deploys what ran before.",
+          verb_rollback },
         { "kill", "NAME", 1, 1, "so", "Sends a signal to the workers of a service.", verb_kill },
         { "reset-failed", "NAME", 1, 1, "",
           "Forgets that a service failed: delays between restarts begin anew, and one that is "
