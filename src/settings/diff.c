@@ -69,9 +69,22 @@ static int diff_rows(SettingGroup group, const char *name, const void *before, c
         return 0;
 }
 
+/* The rows, and those of the groups inside. */
+static int diff_keys(SettingGroup group, const char *name, const void *before, const void *after,
+                     SettingsDiff *d) {
+        SettingGroup inside = SETTING_GROUP_INVALID;
+        int r;
+
+        r = diff_rows(group, name, before, after, d);
+        while (r >= 0 && (inside = setting_next_inside(group, inside)) != SETTING_GROUP_INVALID)
+                r = diff_keys(inside, name, before, after, d);
+
+        return r;
+}
+
 int settings_diff_endpoint(const EndpointSettings *before, const EndpointSettings *after,
                            SettingsDiff *d) {
-        return diff_rows(SETTING_GROUP_ENDPOINT, after->name, before, after, d);
+        return diff_keys(SETTING_GROUP_ENDPOINT, after->name, before, after, d);
 }
 
 /* Whether the variables differ where the three keys do not: then it is what a file says, or our own
@@ -88,7 +101,7 @@ int settings_diff_service(const ServiceSettings *before, const ServiceSettings *
         const char *key = after->environment_file ? "environment_file" : "pass_environment";
         int r;
 
-        r = diff_rows(SETTING_GROUP_SERVICE, after->name, before, after, d);
+        r = diff_keys(SETTING_GROUP_SERVICE, after->name, before, after, d);
         if (r < 0 || !has_other_variables(before, after))
                 return r;
 
@@ -148,7 +161,7 @@ int settings_diff(const Settings *before, const Settings *after, SettingsDiff *r
         if (r >= 0)
                 r = diff_services(before, after, &d);
         if (r >= 0)
-                r = diff_rows(SETTING_GROUP_DAEMON, NULL, &before->daemon, &after->daemon, &d);
+                r = diff_keys(SETTING_GROUP_DAEMON, NULL, &before->daemon, &after->daemon, &d);
         if (r < 0) {
                 settings_diff_done(&d);
                 return r;
@@ -164,7 +177,7 @@ int settings_diff_applies(const SettingsDiff *d, SettingGroup group, const char 
         for (size_t i = 0; i < d->n_changes; i++) {
                 const SettingsChange *c = &d->changes[i];
 
-                if (c->kind == SETTINGS_CHANGED && c->group == group &&
+                if (c->kind == SETTINGS_CHANGED && setting_outermost(c->group) == group &&
                     (c->object && object ? strcmp(c->object, object) == 0 : c->object == object) &&
                     (int) c->applies > heaviest)
                         heaviest = (int) c->applies;

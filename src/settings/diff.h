@@ -14,7 +14,7 @@ typedef enum SettingsChangeKind {
 
 typedef struct SettingsChange {
         SettingsChangeKind kind;
-        SettingGroup group;
+        SettingGroup group;    /* of the key; a service's may be in a group inside it */
         const char *object;    /* its name; NULL: the daemon */
         const SettingRow *row; /* of SETTINGS_CHANGED, as is all below */
         SettingApplies applies;
@@ -43,5 +43,8 @@ int settings_diff_endpoint(const EndpointSettings *before, const EndpointSetting
 int settings_diff_service(const ServiceSettings *before, const ServiceSettings *after,
                           SettingsDiff *d);
 
-/* The heaviest of an object's changes in @d: -ENOENT if there are none. */
+/* The heaviest of an object's changes in @d, those in the groups inside it too: -ENOENT if there are
+ * none.
+ *
+ * @group  one that is in no other */
 int settings_diff_applies(const SettingsDiff *d, SettingGroup group, const char *object);

@@ -119,4 +119,9 @@ static const SettingRow rows[] = {
         },
 };
 
-const SettingTable setting_endpoint_table = { "endpoints.NAME", rows, ELEMENTS_OF(rows) };
+const SettingTable setting_endpoint_table = {
+        .title = "endpoints.NAME",
+        .rows = rows,
+        .n_rows = ELEMENTS_OF(rows),
+        .keys_offset = offsetof(EndpointSettings, keys),
+};

@@ -65,7 +65,7 @@ static void report_unknown(const Tree *node, const char *nearest, const char *ot
                 tree_problem(node, report, "unknown key, expected %s", otherwise);
 }
 
-static int set_defaults(SettingGroup group, void *object) {
+static int set_rows_defaults(SettingGroup group, void *object) {
         const SettingTable *table = setting_table(group);
 
         for (size_t i = 0; i < table->n_rows; i++) {
@@ -77,6 +77,17 @@ static int set_defaults(SettingGroup group, void *object) {
         }
 
         return 0;
+}
+
+static int set_defaults(SettingGroup group, void *object) {
+        SettingGroup inside = SETTING_GROUP_INVALID;
+        int r;
+
+        r = set_rows_defaults(group, object);
+        while (r >= 0 && (inside = setting_next_inside(group, inside)) != SETTING_GROUP_INVALID)
+                r = set_defaults(inside, object);
+
+        return r;
 }
 
 /* What a preset says comes between the defaults and the keys beside it. */
@@ -109,23 +120,37 @@ static void check_required(const Tree *node, SettingGroup group, Report *report)
         }
 }
 
-/* Reads every key of @node into @object. */
-static int read_keys(const Tree *node, SettingGroup group, void *object, Keys *keys,
-                     Report *report) {
+static bool check_group(const Tree *node, Report *report) {
+        if (node->kind != TREE_GROUP)
+                tree_problem(node, report, "this is %s, expected a group { … }",
+                             tree_kind_text(node->kind));
+
+        return node->kind == TREE_GROUP;
+}
+
+/* Reads every key of @node into @object, and those of the groups inside it. */
+static int read_keys(const Tree *node, SettingGroup group, void *object, Report *report) {
+        Keys *keys = (Keys *) setting_keys(group, object);
+
         for (size_t i = 0; i < node->n_children; i++) {
                 const Tree *child = node->children[i];
                 const SettingRow *row = setting_find(group, child->name);
-                int r;
+                SettingGroup inside = setting_find_inside(group, child->name);
+                int r = 0;
 
-                if (!row) {
+                if (inside != SETTING_GROUP_INVALID) {
+                        if (check_group(child, report))
+                                r = read_keys(child, inside, object, report);
+                } else if (row)
+                        r = value_read(row, child, object, report);
+                else {
                         report_unknown(child, setting_nearest(group, child->name),
                                        "one of those in endpoints.conf(5)", report);
                         continue;
                 }
-
-                r = value_read(row, child, object, report);
                 if (r >= 0)
-                        r = add_key(keys, row->name, child->place);
+                        r = add_key(keys, row ? row->name : setting_table(inside)->key,
+                                    child->place);
                 if (r < 0)
                         return r;
         }
@@ -138,20 +163,22 @@ static int read_keys(const Tree *node, SettingGroup group, void *object, Keys *k
 static bool check_object(const Tree *node, Report *report) {
         if (!name_is_valid(node->name))
                 tree_problem(node, report, "not a name, expected " NAME_EXPECTED);
-        else if (node->kind != TREE_GROUP)
-                tree_problem(node, report, "this is %s, expected a group { … }",
-                             tree_kind_text(node->kind));
         else
-                return true;
+                return check_group(node, report);
 
         return false;
 }
 
 static void free_object(SettingGroup group, void *object) {
         const SettingTable *table = setting_table(group);
+        SettingGroup inside = SETTING_GROUP_INVALID;
 
         for (size_t i = 0; i < table->n_rows; i++)
                 value_done(&table->rows[i], object);
+        free(setting_keys(group, object)->places);
+
+        while ((inside = setting_next_inside(group, inside)) != SETTING_GROUP_INVALID)
+                free_object(inside, object);
 }
 
 static EndpointSettings *endpoint_free(EndpointSettings *e) {
@@ -163,7 +190,6 @@ static EndpointSettings *endpoint_free(EndpointSettings *e) {
                 free((char *) e->sockopts[i].text);
         free(e->sockopts);
         free(e->addresses);
-        free(e->keys.places);
         free(e->name);
         free(e);
         return NULL;
@@ -180,7 +206,6 @@ static ServiceSettings *service_free(ServiceSettings *s) {
         free(s->groups);
         free(s->user_name);
         free(s->home);
-        free(s->keys.places);
         free(s->name);
         free(s);
         return NULL;
@@ -214,7 +239,7 @@ static int load_endpoint(const Tree *node, EndpointSettings *e, Report *report) 
         r = set_defaults(SETTING_GROUP_ENDPOINT, e);
         if (r < 0)
                 return r;
-        r = read_keys(node, SETTING_GROUP_ENDPOINT, e, &e->keys, report);
+        r = read_keys(node, SETTING_GROUP_ENDPOINT, e, report);
         if (r < 0)
                 return r;
 
@@ -251,7 +276,7 @@ static int load_service(const Tree *node, ServiceSettings *s, Report *report) {
         r = set_preset(node, s);
         if (r < 0)
                 return r;
-        r = read_keys(node, SETTING_GROUP_SERVICE, s, &s->keys, report);
+        r = read_keys(node, SETTING_GROUP_SERVICE, s, report);
         if (r < 0)
                 return r;
         complete_start_limit(s);
@@ -269,7 +294,7 @@ int load_daemon(const Tree *group, Settings *s, Report *report) {
         if (r < 0 || !group)
                 return r;
 
-        return read_keys(group, SETTING_GROUP_DAEMON, &s->daemon, &s->daemon.keys, report);
+        return read_keys(group, SETTING_GROUP_DAEMON, &s->daemon, report);
 }
 
 int load_endpoints(const Tree *group, Settings *s, Report *report) {
@@ -347,7 +372,6 @@ Settings *settings_unref(Settings *s) {
         free(s->endpoints);
         free(s->services);
         free_object(SETTING_GROUP_DAEMON, &s->daemon);
-        free(s->daemon.keys.places);
         free(s->endpoints_by_name);
         free(s->services_by_name);
         free(s->include_dir);
@@ -414,9 +438,8 @@ static void check_root(const Tree *root, Report *report) {
                                                     child->name),
                                        "\"endpoints\", \"services\", \"daemon\" or \"include_dir\"",
                                        report);
-                else if (child->kind != TREE_GROUP && strcmp(child->name, "include_dir") != 0)
-                        tree_problem(child, report, "this is %s, expected a group { … }",
-                                     tree_kind_text(child->kind));
+                else if (strcmp(child->name, "include_dir") != 0)
+                        (void) check_group(child, report);
         }
 }
 

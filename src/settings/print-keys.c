@@ -96,15 +96,32 @@ static void put_row(const SettingRow *row) {
         put_lines(line);
 }
 
+/* A group inside another, in the list of that one's keys. */
+static void put_group(const SettingTable *t) {
+        char line[128];
+
+        printf(".It Ic %s\n", t->key);
+        snprintf(line, sizeof(line), "A group, see the keys of %s.", t->title);
+        put_lines(line);
+        put_lines(t->help);
+        if (t->default_words) {
+                snprintf(line, sizeof(line), "Default: %s.", t->default_words);
+                put_lines(line);
+        }
+}
+
 static void put_table(const char *name) {
         for (SettingGroup group = 0; group < SETTING_GROUP_MAX; group++) {
                 const SettingTable *table = setting_table(group);
+                SettingGroup inside = SETTING_GROUP_INVALID;
 
                 if (strcmp(table->title, name) != 0)
                         continue;
                 puts(".Bl -tag -width Ds");
                 for (size_t i = 0; i < table->n_rows; i++)
                         put_row(&table->rows[i]);
+                while ((inside = setting_next_inside(group, inside)) != SETTING_GROUP_INVALID)
+                        put_group(setting_table(inside));
                 puts(".El");
                 return;
         }

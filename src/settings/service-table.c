@@ -461,4 +461,9 @@ static const SettingRow rows[] = {
         },
 };
 
-const SettingTable setting_service_table = { "services.NAME", rows, ELEMENTS_OF(rows) };
+const SettingTable setting_service_table = {
+        .title = "services.NAME",
+        .rows = rows,
+        .n_rows = ELEMENTS_OF(rows),
+        .keys_offset = offsetof(ServiceSettings, keys),
+};

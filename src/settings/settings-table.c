@@ -34,7 +34,12 @@ static const SettingRow daemon_rows[] = {
         },
 };
 
-const SettingTable setting_daemon_table = { "daemon", daemon_rows, ELEMENTS_OF(daemon_rows) };
+const SettingTable setting_daemon_table = {
+        .title = "daemon",
+        .rows = daemon_rows,
+        .n_rows = ELEMENTS_OF(daemon_rows),
+        .keys_offset = offsetof(DaemonSettings, keys),
+};
 
 /* What libreuseport knows of an option is in its row; the rest is as in systemd.socket(5). */
 static SettingRow sockopt_row(const ReuseSockoptInfo *info) {
@@ -49,7 +54,7 @@ static SettingRow sockopt_row(const ReuseSockoptInfo *info) {
 
 static const SettingTable *endpoint_table(void) {
         static SettingRow rows[ROWS_MAX];
-        static SettingTable table = { "endpoints.NAME", rows, 0 };
+        static SettingTable table;
         size_t n = setting_endpoint_table.n_rows;
 
         if (table.n_rows > 0)
@@ -61,6 +66,8 @@ static const SettingTable *endpoint_table(void) {
                 rows[n++] = sockopt_row(info);
         }
 
+        table = setting_endpoint_table;
+        table.rows = rows;
         table.n_rows = n;
         return &table;
 }
@@ -71,6 +78,10 @@ const SettingTable *setting_table(SettingGroup group) {
                 return endpoint_table();
         case SETTING_GROUP_SERVICE:
                 return &setting_service_table;
+        case SETTING_GROUP_DEPLOY:
+                return &setting_deploy_table;
+        case SETTING_GROUP_HEALTH_CHECK:
+                return &setting_health_check_table;
         case SETTING_GROUP_DAEMON:
                 return &setting_daemon_table;
         case SETTING_GROUP_MAX:
@@ -92,15 +103,57 @@ const SettingRow *setting_find(SettingGroup group, const char *name) {
         return NULL;
 }
 
+SettingGroup setting_next_inside(SettingGroup parent, SettingGroup after) {
+        SettingGroup next = after == SETTING_GROUP_INVALID ? 0 : after + 1;
+
+        for (; next < SETTING_GROUP_MAX; next++) {
+                const SettingTable *t = setting_table(next);
+
+                if (t->key && t->parent == parent)
+                        return next;
+        }
+
+        return SETTING_GROUP_INVALID;
+}
+
+SettingGroup setting_find_inside(SettingGroup parent, const char *name) {
+        SettingGroup group = SETTING_GROUP_INVALID;
+
+        while ((group = setting_next_inside(parent, group)) != SETTING_GROUP_INVALID)
+                if (strcmp(setting_table(group)->key, name) == 0)
+                        break;
+
+        return group;
+}
+
+SettingGroup setting_outermost(SettingGroup group) {
+        const SettingTable *t;
+
+        while ((t = setting_table(group))->key)
+                group = t->parent;
+
+        return group;
+}
+
+const Keys *setting_keys(SettingGroup group, const void *object) {
+        return (const void *) ((const char *) object + setting_table(group)->keys_offset);
+}
+
 const char *setting_nearest(SettingGroup group, const char *word) {
         const SettingTable *t = setting_table(group);
-        const char *names[ROWS_MAX];
+        SettingGroup inside = SETTING_GROUP_INVALID;
+        const char *names[ROWS_MAX + SETTING_GROUP_MAX];
+        size_t n = 0;
 
         assert(t->n_rows <= ROWS_MAX);
-        for (size_t i = 0; i < t->n_rows; i++)
-                names[i] = t->rows[i].name;
+        while (n < t->n_rows) {
+                names[n] = t->rows[n].name;
+                n++;
+        }
+        while ((inside = setting_next_inside(group, inside)) != SETTING_GROUP_INVALID)
+                names[n++] = setting_table(inside)->key;
 
-        return text_nearest(names, t->n_rows, word);
+        return text_nearest(names, n, word);
 }
 
 const char *setting_applies_text(SettingApplies applies) {

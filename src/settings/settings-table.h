@@ -9,9 +9,11 @@
 #include "settings/settings.h"
 
 typedef enum SettingGroup {
-        SETTING_GROUP_ENDPOINT, /* endpoints.NAME, an EndpointSettings */
-        SETTING_GROUP_SERVICE,  /* services.NAME, a ServiceSettings */
-        SETTING_GROUP_DAEMON,   /* daemon, a DaemonSettings */
+        SETTING_GROUP_ENDPOINT,     /* endpoints.NAME, an EndpointSettings */
+        SETTING_GROUP_SERVICE,      /* services.NAME, a ServiceSettings */
+        SETTING_GROUP_DEPLOY,       /* services.NAME.deploy, in the same ServiceSettings */
+        SETTING_GROUP_HEALTH_CHECK, /* services.NAME.deploy.health_check, the same */
+        SETTING_GROUP_DAEMON,       /* daemon, a DaemonSettings */
         SETTING_GROUP_MAX,
         SETTING_GROUP_INVALID = -EINVAL,
 } SettingGroup;
@@ -46,18 +48,37 @@ typedef struct SettingTable {
         const char *title; /* "endpoints.NAME" */
         const SettingRow *rows;
         size_t n_rows;
+        size_t keys_offset; /* of the Keys in the object */
+
+        /* Of a group inside another, whose object holds its fields too. */
+        const char *key; /* its name there; NULL: it is no such group */
+        SettingGroup parent;
+        const char *default_words; /* what holds where it is not said; NULL: its keys' defaults */
+        const char *help;
 } SettingTable;
 
 /* The first call makes the rows of the socket options; not for two threads at once. */
 const SettingTable *setting_table(SettingGroup group);
 const SettingRow *setting_find(SettingGroup group, const char *name);
 
-/* The known key that somebody who wrote @word most likely meant, or NULL. */
+/* The group that is called @name in @parent; after @after, the next one in @parent.  Both are
+ * SETTING_GROUP_INVALID if there is none, and setting_next_inside() begins with that. */
+SettingGroup setting_find_inside(SettingGroup parent, const char *name);
+SettingGroup setting_next_inside(SettingGroup parent, SettingGroup after);
+
+/* The one around @group that is in no other; @group itself if it is. */
+SettingGroup setting_outermost(SettingGroup group);
+
+/* Which keys of @group were said in @object, and where. */
+const Keys *setting_keys(SettingGroup group, const void *object);
+
+/* The known key, or group, that somebody who wrote @word most likely meant, or NULL. */
 const char *setting_nearest(SettingGroup group, const char *word);
 
 /* "n", "x" or "o". */
 const char *setting_applies_text(SettingApplies applies);
 
 /* For the files that hold the rows. */
-extern const SettingTable setting_endpoint_table, setting_service_table, setting_daemon_table;
+extern const SettingTable setting_endpoint_table, setting_service_table, setting_deploy_table,
+                setting_health_check_table, setting_daemon_table;
 #define SETTING_NAMES(array) .names = array, .n_names = ELEMENTS_OF(array)

@@ -21,7 +21,8 @@
 #include "base/log.h"
 #include "reuse/reuseport.h"
 
-#define WORKERS_MAX 512U
+#define WORKERS_MAX      512U
+#define HTTP_PATH_LENGTH 1024U /* of a health check */
 
 /* An integer that was not said and has no default: inherited. */
 #define SETTING_UNSET INT_MIN
@@ -152,6 +153,7 @@ typedef struct Keys {
 
 /* Of http, is_tcp and exec at most one is set; none: nothing is checked. */
 typedef struct HealthCheck {
+        Keys keys;
         char *http; /* a path */
         bool is_tcp;
         char **exec;
@@ -161,6 +163,7 @@ typedef struct HealthCheck {
 } HealthCheck;
 
 typedef struct DeploySettings {
+        Keys keys;
         HealthCheck health_check;
         unsigned *canary; /* percent, growing */
         size_t n_canary;

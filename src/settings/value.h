@@ -62,6 +62,8 @@ extern const ValueKind value_kind_boolean,   /* bool */
                 value_kind_affinity,         /* CpuAffinity */
                 value_kind_exit_status,      /* ExitStatusSet */
                 value_kind_capabilities,     /* Capabilities */
+                value_kind_canary,           /* canary and n_canary of a DeploySettings */
+                value_kind_http_path,        /* char * */
                 value_kind_addresses,        /* of an endpoint; min: its type */
                 value_kind_sockopt;          /* one of an endpoint's sockopts */
 

@@ -25,6 +25,7 @@ static const char full[] =
                 "    fast_open = 16; };\n"
                 "  dns: { listen_datagram = \"[::]:5300\"; bind_ipv6_only = \"both\";\n"
                 "    broadcast = true; pass_packet_info = true; };\n"
+                "  tls: { listen_stream = 443; }; raw: { listen_stream = 70; };\n"
                 "};\n"
                 "services: { site: {\n"
                 "  endpoints = [\"web\", \"dns\"]; exec_start = [\"/bin/true\", \"%{fd:web.1}\"];\n"
@@ -49,7 +50,19 @@ static const char full[] =
                 "  pass_environment = \"HOME\"; standard_output = \"journal\";\n"
                 "  standard_error = \"file:/tmp/x\"; success_exit_status = [\"3\", \"SIGUSR1\"];\n"
                 "  exec_start_pre = ([\"-/bin/true\", \"x\"], [\"/bin/false\"]);\n"
-                "  exec_stop_post = [\"/bin/true\"]; idle_timeout = \"infinity\"; }; };\n";
+                "  exec_stop_post = [\"/bin/true\"]; idle_timeout = \"infinity\";\n"
+                "  deploy: { canary = [5, 25, 100]; step = \"1min\"; canary_by = \"source\";\n"
+                "    min_healthy_time = \"10s\"; progress_deadline = \"infinity\";\n"
+                "    drain_delay = \"5s\"; drain_timeout = \"1h\"; hook_pre = [\"/bin/true\"];\n"
+                "    hook_post = [\"/bin/echo\", \"%n\"]; hook_failed = [\"/bin/false\"];\n"
+                "    health_check: { http = \"/healthz?a=b\"; endpoint = \"web\";\n"
+                "      interval = \"500ms\"; timeout = 2; healthy = 2; unhealthy = 5; }; };\n"
+                "  };\n"
+                "  door: { endpoints = \"tls\"; exec_start = [\"/bin/true\"];\n"
+                "    deploy: { health_check: { exec = [\"/bin/true\", \"-k\"]; }; }; };\n"
+                "  plain: { endpoints = \"raw\"; exec_start = [\"/bin/true\"];\n"
+                "    deploy: { canary = 10; health_check: { tcp = true; }; }; };\n"
+                "};\n";
 
 static void endpoint_keys_are_read(void **state) {
         _cleanup_(settings_unrefp) Settings *s = load_text(full);
@@ -139,10 +152,12 @@ static void no_key_is_forgotten_here(void **state) {
                 for (size_t i = 0; i < table->n_rows; i++) {
                         char key[80];
 
-                        snprintf(key, sizeof(key), "%s = ", table->rows[i].name);
+                        snprintf(key, sizeof(key), " %s = ", table->rows[i].name);
                         if (!strstr(full, key))
                                 fail_msg("%s is not tried", table->rows[i].name);
                 }
+                if (table->key && !strstr(full, table->key))
+                        fail_msg("%s is not tried", table->title);
         }
 }
 
@@ -158,6 +173,12 @@ static void rows_are_complete(void **state) {
                         assert_non_null(row->kind->expected);
                         assert_true(row->help || row->sockopt);
                         assert_true(row->default_text || row->default_words);
+                        assert_int_equal(setting_find_inside(group, row->name),
+                                         SETTING_GROUP_INVALID);
+                }
+                if (table->key) {
+                        assert_int_equal(setting_find_inside(table->parent, table->key), group);
+                        assert_non_null(table->help);
                 }
         }
 }
