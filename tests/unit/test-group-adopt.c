@@ -186,7 +186,7 @@ static void wrong_descriptors_are_refused(void **state) {
         _cleanup_close_ int fresh = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         _cleanup_close_ int fresh_shared = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         ReuseAddress target = traffic_target(g, false);
-        _cleanup_close_ int client = traffic_visit(&target, NULL, 0), server = -EBADF;
+        _cleanup_reset_ int client = traffic_visit(&target, NULL, 0), server = -EBADF;
         static const int on = 1;
         ReuseMember good[N_PLACES], m[N_PLACES];
 

@@ -267,7 +267,7 @@ static void refused_datagrams_are_dropped(void **state) {
         ReuseAddress target = traffic_target(g, false);
 
         for (unsigned round = 0; round < 3; round++) {
-                _cleanup_close_ int dropped = traffic_visit(&target, NULL, 0), taken = -EBADF;
+                _cleanup_reset_ int dropped = traffic_visit(&target, NULL, 0), taken = -EBADF;
                 Hits hits = { .total = 0 };
 
                 traffic_take(g, &hits, NULL, NULL);

@@ -132,10 +132,11 @@ static void on_met(const ReuseAddress *from, unsigned bank, unsigned slot, void 
 
 void traffic_meet(const ReuseGroup *g, const ReuseAddress *target, const ReuseAddress *source,
                   unsigned *ret_bank, unsigned *ret_slot) {
-        _cleanup_reset_ int client = traffic_visit(target, source, 0);
+        _cleanup_reset_ int client = -EBADF;
         Hits hits = { .total = 0 };
         Place place;
 
+        client = traffic_visit(target, source, 0);
         traffic_take(g, &hits, on_met, &place);
         assert_int_equal(hits.total, 1);
         *ret_bank = place.bank;
