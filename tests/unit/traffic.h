@@ -44,4 +44,4 @@ void traffic_meet(const ReuseGroup *g, const ReuseAddress *target, const ReuseAd
 Hits traffic_visits(const ReuseGroup *g, bool by_v6, bool by_sources, unsigned n);
 
 void traffic_close(int *fd); /* by a reset, for _cleanup_() */
-#define _cleanup_reset_ __attribute__((__cleanup__(traffic_close)))
+#define _cleanup_reset_ _cleanup_(traffic_close)
