@@ -10,6 +10,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -406,7 +407,8 @@ class House:
     def __init__(self, build, directory):
         self.build = build
         self.directory = directory
-        self.toy = build / "tests/integration/toy-worker"
+        # A copy, since sources in a home directory are out of reach for workers of another user.
+        self.toy = Path(shutil.copy(build / "tests/integration/toy-worker", directory))
         self.demo = build / "config/demo/demo-server"
         self._things = []
         self._n_daemons = 0
