@@ -220,7 +220,7 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_PROPERTY("Connections", "a{st}", get_connections, 0, 0),
         SD_BUS_PROPERTY("VisitorsReset", "t", get_reset, 0, 0),
         SD_BUS_PROPERTY("Hints", "as", get_hints, 0, 0),
-        SD_BUS_PROPERTY("Deploy", BUS_DEPLOY_STATE, bus_deploy_get_state, 0, 0),
+        SD_BUS_PROPERTY("Deploy", BUS_DEPLOY_STATE, bus_deploy_get_state, 0, TOLD),
         SD_BUS_PROPERTY("LastDeploy", BUS_DEPLOY_RESULT, bus_deploy_get_last, 0, 0),
         SD_BUS_METHOD_WITH_NAMES("Deploy", "a{sv}", SD_BUS_PARAM(options), "sb",
                                  SD_BUS_PARAM(id) SD_BUS_PARAM(has_begun), bus_deploy_on_deploy,

@@ -314,8 +314,11 @@ def test_events_have_no_gap(house):
                                str(daemon.control), "events", "--follow", "--json"],
                               stdout=subprocess.PIPE, text=True)
     seen = [json.loads(follow.stdout.readline())]
-    for _ in range(20):
-        daemon.ctl("kill", "site", "-s", "SIGKILL")
+    for i in range(1, 6):
+        assert daemon.ctl("kill", "site", "-s", "SIGKILL").returncode == OK
+        wait_answers(lambda: daemon.ask("status", "site"),
+                     lambda seen, n=2 * i: (seen[-1]["restarts"], seen[-1]["workers_ready"]) == (n, 2),
+                     "both are replaced")
     last = daemon.ask("status", "site")["sequence"]
     while seen[-1]["sequence"] < last:
         seen.append(json.loads(follow.stdout.readline()))
