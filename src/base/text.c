@@ -148,6 +148,23 @@ int strv_push(char ***list, const char *word) {
         return copy ? strv_consume(list, copy) : -ENOMEM;
 }
 
+int strv_consume_variable(char ***list, char *word) {
+        size_t length;
+
+        if (!word)
+                return -ENOMEM;
+
+        length = strcspn(word, "=") + 1;
+        for (char **old = *list; old && *old; old++)
+                if (strncmp(*old, word, length) == 0) {
+                        free(*old);
+                        *old = word;
+                        return 0;
+                }
+
+        return strv_consume(list, word);
+}
+
 int strv_copy(char *const *list, char ***ret) {
         _cleanup_strv_ char **copy = NULL;
         int r;

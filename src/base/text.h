@@ -37,6 +37,10 @@ int strv_push(char ***list, const char *word);
 /* Appends @word itself: taken always.  Returns 0 or -ENOMEM. */
 int strv_consume(char ***list, char *word);
 
+/* Puts the "NAME=value" @word in the place of the one of that name, or appends it: taken always.
+ * Returns 0 or -ENOMEM, then *list is unchanged. */
+int strv_consume_variable(char ***list, char *word);
+
 /* Returns 0 or -ENOMEM. */
 int strv_copy(char *const *list, char ***ret);
 

@@ -8,26 +8,6 @@
 
 #include "base/text.h"
 
-/* Words whose name is the same replace each other. */
-static int put_word(char ***environment, const char *word) {
-        size_t length = strcspn(word, "=") + 1;
-        char *copy;
-
-        for (char **old = *environment; old && *old; old++) {
-                if (strncmp(*old, word, length) != 0)
-                        continue;
-
-                copy = strdup(word);
-                if (!copy)
-                        return -ENOMEM;
-                free(*old);
-                *old = copy;
-                return 0;
-        }
-
-        return strv_push(environment, word);
-}
-
 static int fill(Build *b, char *const *arguments, char *const *environment) {
         int r;
 
@@ -38,7 +18,7 @@ static int fill(Build *b, char *const *arguments, char *const *environment) {
                 return r;
 
         STRV_FOREACH(word, environment) {
-                r = put_word(&b->environment, *word);
+                r = strv_consume_variable(&b->environment, strdup(*word));
                 if (r < 0)
                         return r;
         }

@@ -1,77 +1,66 @@
 #include "daemon/handoff.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "daemon/endpoint.h"
+#include "daemon/fd-protocol.h"
 #include "daemon/generation.h"
 #include "daemon/service.h"
 #include "daemon/spawn.h"
+#include "settings/template.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* Appends "NAME=value". */
-_printf_(2, 3) static int put(char ***environment, const char *format, ...) {
-        va_list arguments;
-        char *word;
-        int n;
-
-        va_start(arguments, format);
-        n = vasprintf(&word, format, arguments);
-        va_end(arguments);
-        if (n < 0)
-                return -ENOMEM;
-
-        return strv_consume(environment, word);
-}
+/* What is needed to make one. */
+typedef struct Job {
+        const Generation *generation;
+        const Build *build;
+        unsigned slot;
+        const char *notify_path;
+        PassedSocket *sockets;
+        uint16_t *ports;
+        size_t n_sockets;
+        TemplateContext templates;
+} Job;
 
 /* What every program may want to know, and nothing of what we were started with. */
 static int put_basics(const ServiceSettings *s, char ***environment) {
         static const char *const inherited[] = { "LANG", "TZ" };
         int r;
 
-        r = put(environment, "PATH=%s", getenv("PATH") ?: DEFAULT_PATH);
+        r = environment_put(environment, "PATH=%s", getenv("PATH") ?: DEFAULT_PATH);
         for (size_t i = 0; i < ELEMENTS_OF(inherited) && r >= 0; i++)
                 if (getenv(inherited[i]))
-                        r = put(environment, "%s=%s", inherited[i], getenv(inherited[i]));
+                        r = environment_put(environment, "%s=%s", inherited[i],
+                                            getenv(inherited[i]));
 
         if (r >= 0 && s->user_name)
-                r = put(environment, "USER=%s", s->user_name);
+                r = environment_put(environment, "USER=%s", s->user_name);
         if (r >= 0 && s->user_name)
-                r = put(environment, "LOGNAME=%s", s->user_name);
+                r = environment_put(environment, "LOGNAME=%s", s->user_name);
         if (r >= 0 && s->home)
-                r = put(environment, "HOME=%s", s->home);
+                r = environment_put(environment, "HOME=%s", s->home);
 
         return r;
 }
 
 /* What the settings say wins over what we say of the program's surroundings. */
-static int put_own(const Build *build, char ***environment) {
-        STRV_FOREACH(word, build->environment) {
-                size_t length = (size_t) (strchrnul(*word, '=') - *word) + 1;
-                char **old = *environment;
-                char *copy = strdup(*word);
+static int put_own(const Job *j, char ***environment) {
+        STRV_FOREACH(word, j->build->environment) {
+                char *expanded;
+                int r;
 
-                if (!copy)
-                        return -ENOMEM;
-
-                while (old && *old && strncmp(*old, *word, length) != 0)
-                        old++;
-                if (old && *old) {
-                        free(*old);
-                        *old = copy;
-                        continue;
-                }
-
-                if (strv_consume(environment, copy) < 0)
-                        return -ENOMEM;
+                r = template_expand(*word, &j->templates, &expanded);
+                if (r >= 0)
+                        r = strv_consume_variable(environment, expanded);
+                if (r < 0)
+                        return r;
         }
 
         return 0;
@@ -86,49 +75,23 @@ static int put_address(const Endpoint *e, char ***environment) {
         for (char *c = name; *c; c++)
                 *c = *c == '-' ? '_' : (char) toupper((unsigned char) *c);
 
-        return put(environment, "REUSEPORTD_ADDRESS_%s=%s", name, addresses);
+        return environment_put(environment, "REUSEPORTD_ADDRESS_%s=%s", name, addresses);
 }
 
-static int put_place(const Generation *g, unsigned slot, char ***environment) {
-        const Service *s = g->service;
+static int put_place(const Job *j, char ***environment) {
+        const Service *s = j->generation->service;
         int r;
 
-        r = put(environment, "REUSEPORTD_SERVICE=%s", s->settings->name);
+        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", s->settings->name);
         if (r >= 0)
-                r = put(environment, "REUSEPORTD_GENERATION=%u", g->number);
+                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", j->generation->number);
         if (r >= 0)
-                r = put(environment, "REUSEPORTD_COLOR=%s", generation_color(g));
+                r = environment_put(environment, "REUSEPORTD_COLOR=%s",
+                                    generation_color(j->generation));
         if (r >= 0)
-                r = put(environment, "REUSEPORTD_WORKER=%u", slot);
+                r = environment_put(environment, "REUSEPORTD_WORKER=%u", j->slot);
         for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
                 r = put_address(s->endpoints[i], environment);
-
-        return r;
-}
-
-/* sd_listen_fds(3). */
-static int put_listen_fds(const Generation *g, const Handoff *h, char ***environment) {
-        const Service *s = g->service;
-        _cleanup_free_ char *names = NULL;
-        size_t size = 0;
-        FILE *stream;
-        int r;
-
-        stream = open_memstream(&names, &size);
-        if (!stream)
-                return -ENOMEM;
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                for (size_t k = 0; k < s->endpoints[i]->n_groups; k++)
-                        fprintf(stream, "%s%s", i + k > 0 ? ":" : "",
-                                s->endpoints[i]->settings->name);
-        if (fclose(stream) != 0)
-                return -ENOMEM;
-
-        r = put(environment, "LISTEN_FDS=%zu", h->n_fds);
-        if (r >= 0)
-                r = put(environment, "LISTEN_PID=%s", SPAWN_PID_HOLE);
-        if (r >= 0)
-                r = put(environment, "LISTEN_FDNAMES=%s", names);
 
         return r;
 }
@@ -140,37 +103,113 @@ static int put_watchdog(const ServiceSettings *s, char ***environment) {
         if (s->watchdog_usec == 0)
                 return 0;
 
-        r = put(environment, "WATCHDOG_USEC=%" PRIu64, s->watchdog_usec);
-        return r < 0 ? r : put(environment, "WATCHDOG_PID=%s", SPAWN_PID_HOLE);
+        r = environment_put(environment, "WATCHDOG_USEC=%" PRIu64, s->watchdog_usec);
+        return r < 0 ? r : environment_put(environment, "WATCHDOG_PID=%s", SPAWN_PID_HOLE);
+}
+
+static int make_environment(const Job *j, char ***environment) {
+        const ServiceSettings *s = j->build->service;
+        int r;
+
+        r = put_basics(s, environment);
+        if (r >= 0)
+                r = put_own(j, environment);
+        if (r >= 0)
+                r = put_place(j, environment);
+        if (r < 0 || !j->notify_path)
+                return r;
+
+        r = fd_protocol_put(s->fd_protocol, j->sockets, j->n_sockets, environment);
+        if (r >= 0)
+                r = environment_put(environment, "NOTIFY_SOCKET=%s", j->notify_path);
+        if (r >= 0)
+                r = put_watchdog(s, environment);
+
+        return r;
+}
+
+/* Which descriptors, and what is said of them. */
+static int list_sockets(Job *j) {
+        const Service *s = j->generation->service;
+        int first_fd = fd_protocol_first_fd(j->build->service->fd_protocol);
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                n += s->endpoints[i]->n_groups;
+
+        j->sockets = calloc(n + 1, sizeof(PassedSocket));
+        j->ports = calloc(n + 1, sizeof(uint16_t));
+        if (!j->sockets || !j->ports)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                for (unsigned k = 0; k < s->endpoints[i]->n_groups; k++) {
+                        const Endpoint *e = s->endpoints[i];
+
+                        j->ports[j->n_sockets] = reuse_address_port(
+                                        reuse_group_address(e->groups[k]));
+                        j->sockets[j->n_sockets] = (PassedSocket){ e, k,
+                                                                   first_fd + (int) j->n_sockets };
+                        j->n_sockets++;
+                }
+
+        j->templates = (TemplateContext){
+                .service = j->build->service,
+                .generation = j->generation->number,
+                .color = generation_color(j->generation),
+                .worker = j->slot,
+                .first_fd = first_fd,
+                .ports = j->ports,
+        };
+        return 0;
+}
+
+static int take_fds(const Job *j, Handoff *h) {
+        const Service *s = j->generation->service;
+
+        h->fds = calloc(j->n_sockets + 1, sizeof(int));
+        if (!h->fds)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                endpoint_put_fds(s->endpoints[i], j->generation->bank, j->slot, h->fds, &h->n_fds);
+
+        if (j->templates.first_fd == 0) { /* and the settings saw to it that it is the only one */
+                h->stdin_fd = h->fds[0];
+                h->n_fds = 0;
+        }
+
+        return 0;
+}
+
+static int make(const Job *j, Handoff *h) {
+        const Build *b = j->build;
+        int r;
+
+        r = make_environment(j, &h->environment);
+        if (r >= 0 && b->working_directory)
+                r = (h->working_directory = strdup(b->working_directory)) ? 0 : -ENOMEM;
+        else if (r >= 0 && b->service->working_directory)
+                r = template_expand(b->service->working_directory, &j->templates,
+                                    &h->working_directory);
+        if (r < 0 || !j->notify_path)
+                return r;
+
+        r = template_expand_list(b->arguments, &j->templates, &h->arguments);
+        return r < 0 ? r : take_fds(j, h);
 }
 
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
                  Handoff *ret) {
-        const Service *s = g->service;
-        Handoff h = { 0 };
-        size_t n_fds = 0;
+        Job j = { .generation = g, .build = build, .slot = slot, .notify_path = notify_path };
+        Handoff h = { .stdin_fd = -EBADF };
         int r;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                n_fds += s->endpoints[i]->n_groups;
-
-        h.fds = calloc(n_fds + 1, sizeof(int));
-        if (!h.fds)
-                return -ENOMEM;
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                endpoint_put_fds(s->endpoints[i], g->bank, slot, h.fds, &h.n_fds);
-
-        r = put_basics(build->service, &h.environment);
+        r = list_sockets(&j);
         if (r >= 0)
-                r = put_own(build, &h.environment);
-        if (r >= 0)
-                r = put_listen_fds(g, &h, &h.environment);
-        if (r >= 0)
-                r = put(&h.environment, "NOTIFY_SOCKET=%s", notify_path);
-        if (r >= 0)
-                r = put_watchdog(build->service, &h.environment);
-        if (r >= 0)
-                r = put_place(g, slot, &h.environment);
+                r = make(&j, &h);
+        free(j.sockets);
+        free(j.ports);
         if (r < 0) {
                 handoff_done(&h);
                 return r;
@@ -181,7 +220,9 @@ int handoff_init(const Generation *g, const Build *build, unsigned slot, const c
 }
 
 void handoff_done(Handoff *h) {
+        h->arguments = strv_free(h->arguments);
         h->environment = strv_free(h->environment);
+        free(h->working_directory);
         free(h->fds);
-        *h = (Handoff){ 0 };
+        *h = (Handoff){ .stdin_fd = -EBADF };
 }

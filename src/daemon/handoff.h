@@ -1,6 +1,7 @@
 #pragma once
 
-/* How a worker gets its sockets: descriptors from 3 up, and an environment that speaks of them. */
+/* What a worker is given to begin with: its sockets, and arguments, environment and directory that speak of
+ * them. */
 
 #include <stddef.h>
 
@@ -9,16 +10,20 @@
 
 typedef struct Generation Generation;
 
-/* What to pass; everything is owned, the descriptors are borrowed. */
+/* Everything is owned, but the descriptors are borrowed. */
 typedef struct Handoff {
-        int *fds;
+        int *fds; /* that become 3, 4, … */
         size_t n_fds;
+        int stdin_fd; /* that becomes 0; -EBADF: none of ours */
+        char **arguments;
         char **environment;
+        char *working_directory; /* NULL: ours */
 } Handoff;
 
-/* Makes it for one worker.
+/* Makes it for one worker, with every template expanded.
  *
- * @notify_path  its NOTIFY_SOCKET
+ * @notify_path  its NOTIFY_SOCKET; NULL: it is for a command beside the worker, which gets no sockets, and
+ *               the arguments are left out
  *
  * Words whose value is the worker's own pid have a SPAWN_PID_HOLE.  Returns 0 or -ENOMEM. */
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,

@@ -8,10 +8,12 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/text.h"
 #include "daemon/manager.h"
 #include "daemon/service.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
+#include "settings/template.h"
 
 /* ---- results ---- */
 
@@ -94,8 +96,26 @@ static bool id_is_valid(const char *id) {
                                length;
 }
 
+/* Those of the settings were checked when they were read. */
+static int check_templates(const Build *b, char *const *words, char **reterr_why) {
+        char text[512];
+
+        STRV_FOREACH(word, words)
+                if (template_check(*word, b->service, text, sizeof(text)) < 0)
+                        return why_say(reterr_why, -EINVAL, "%s", text);
+
+        return 0;
+}
+
 static int check_request(const DeployRequest *q, char **reterr_why) {
         unsigned before = 0;
+        int r;
+
+        r = check_templates(q->build, q->build->arguments, reterr_why);
+        if (r >= 0)
+                r = check_templates(q->build, q->build->environment, reterr_why);
+        if (r < 0)
+                return r;
 
         if (q->id && !id_is_valid(q->id))
                 return why_say(reterr_why, -EINVAL,

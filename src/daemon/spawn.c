@@ -16,7 +16,6 @@
 #include "base/fd.h"
 
 #define STACK_SIZE_BYTES (64U * 1024U)
-#define FIRST_FD         3
 
 /* What parent and child share while the parent is held in clone(). */
 typedef struct Shared {
@@ -42,7 +41,7 @@ static int become_user(const SpawnPlan *p) {
 /* First everything above the places that will be filled, then down into them: no source can be
  * overwritten before it was copied.  dup2() clears close-on-exec. */
 static int arrange_fds(const SpawnPlan *p, int *fds) {
-        int end = FIRST_FD + (int) p->n_fds;
+        int end = SPAWN_FIRST_FD + (int) p->n_fds;
         int standard[] = { p->stdin_fd, p->stdout_fd, p->stderr_fd };
 
         for (size_t i = 0; i < p->n_fds; i++) {
@@ -50,17 +49,17 @@ static int arrange_fds(const SpawnPlan *p, int *fds) {
                 if (fds[i] < 0)
                         return -errno;
         }
-        for (int i = 0; i < FIRST_FD; i++) {
+        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++) {
                 standard[i] = fcntl(standard[i], F_DUPFD_CLOEXEC, end);
                 if (standard[i] < 0)
                         return -errno;
         }
 
-        for (int i = 0; i < FIRST_FD; i++)
+        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++)
                 if (dup2(standard[i], i) < 0)
                         return -errno;
         for (size_t i = 0; i < p->n_fds; i++)
-                if (dup2(fds[i], FIRST_FD + (int) i) < 0)
+                if (dup2(fds[i], SPAWN_FIRST_FD + (int) i) < 0)
                         return -errno;
 
         /* All of ours are close-on-exec; this catches what a library may have left open. */

@@ -28,6 +28,9 @@ typedef struct SpawnPlan {
         int death_signal; /* sent to the child when we die; 0 = none */
 } SpawnPlan;
 
+/* Of the descriptors that are passed. */
+#define SPAWN_FIRST_FD 3
+
 /* Room for the child's own pid, which nobody knows before it exists. */
 #define SPAWN_PID_HOLE "          "
 

@@ -354,7 +354,7 @@ static int open_output(const Output *output, int inherited) {
 static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
         const ServiceSettings *s = w->build->service;
         _cleanup_close_ int in = -EBADF, out = -EBADF, err = -EBADF;
-        _cleanup_(handoff_done) Handoff handoff = { 0 };
+        _cleanup_(handoff_done) Handoff handoff = { .stdin_fd = -EBADF };
         SpawnPlan plan;
         int r;
 
@@ -375,15 +375,15 @@ static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
                 return r;
 
         plan = (SpawnPlan){
-                .program = w->build->program ?: w->build->arguments[0],
-                .argv = w->build->arguments,
+                .program = w->build->program,
+                .argv = handoff.arguments,
                 .environment = handoff.environment,
                 .fds = handoff.fds,
                 .n_fds = handoff.n_fds,
-                .stdin_fd = in,
+                .stdin_fd = handoff.stdin_fd >= 0 ? handoff.stdin_fd : in,
                 .stdout_fd = out,
                 .stderr_fd = err,
-                .working_directory = w->build->working_directory ?: s->working_directory,
+                .working_directory = handoff.working_directory,
                 .has_user = s->has_user,
                 .uid = s->uid,
                 .gid = s->gid,
