@@ -9,6 +9,7 @@
 #include "ctl/client.h"
 #include "ctl/output.h"
 #include "ctl/progress.h"
+#include "ctl/service.h"
 #include "ctl/verb.h"
 
 #define SHARES_MAX 100U
@@ -266,7 +267,7 @@ CtlResult verb_deploy(Ctl *c, char *const *arguments) {
                 return refuse(c, name, r);
         if (c->deploy.no_wait) {
                 ctl_say(c, "%s: deploy %s has begun", name, text_at(reply, 0));
-                return CTL_OK;
+                return service_print_state(c, name);
         }
 
         return follow(c, name, text_at(reply, 0));
@@ -321,10 +322,16 @@ CtlResult verb_rollback(Ctl *c, char *const *arguments) {
         return r == CTL_ROLLED_BACK && gives_up ? CTL_OK : r;
 }
 
+static CtlResult tell_deploy(Ctl *c, const char *name, const char *member) {
+        CtlResult r = client_call_service(c, name, member, NULL, NULL);
+
+        return r == CTL_OK ? service_print_state(c, name) : r;
+}
+
 CtlResult verb_promote(Ctl *c, char *const *arguments) {
-        return client_call_service(c, arguments[0], "Promote", NULL, NULL);
+        return tell_deploy(c, arguments[0], "Promote");
 }
 
 CtlResult verb_abort(Ctl *c, char *const *arguments) {
-        return client_call_service(c, arguments[0], "Abort", NULL, NULL);
+        return tell_deploy(c, arguments[0], "Abort");
 }

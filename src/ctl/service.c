@@ -2,6 +2,7 @@
 
 #include "base/parse.h"
 #include "ctl/client.h"
+#include "ctl/output.h"
 
 static const char *text_at(const json_t *row, size_t i) {
         const char *text = json_string_value(json_array_get(row, i));
@@ -103,4 +104,19 @@ json_t *event_from_row(const json_t *row) {
                          "state", text_at(row, 6), "worker",
                          pid > 0 ? json_integer(number_at(row, 7)) : json_null(), "pid",
                          number_or_null(pid), "detail", text_or_null(text_at(row, 9)));
+}
+
+CtlResult service_print_state(Ctl *c, const char *name) {
+        _cleanup_json_ json_t *now = NULL;
+        CtlResult result;
+
+        if (!c->json)
+                return CTL_OK;
+
+        result = client_get(c, CLIENT_SERVICE, name, &now);
+        if (result != CTL_OK)
+                return result;
+
+        return output_json(json_pack("{s:s, s:s}", "service", name, "state",
+                                     client_text(now, "State")));
 }

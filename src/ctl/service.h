@@ -14,3 +14,6 @@ json_t *service_from_properties(const json_t *properties);
 
 /* From one ListEvents entry. */
 json_t *event_from_row(const json_t *row);
+
+/* What a service is now, in one object, for those who asked for JSON; nothing for others. */
+CtlResult service_print_state(Ctl *c, const char *name);

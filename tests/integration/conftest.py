@@ -83,3 +83,13 @@ def house(build):
         orphans = wait_orphans(seconds=2)
         assert not orphans, f"left behind: {orphans}"
         found.check()
+
+
+@pytest.fixture
+def show(request, capsys):
+    """Says a figure that a reader of the whole run wants to see, also when the test passes."""
+    def say(text):
+        with capsys.disabled():
+            print(f"\n    {request.node.name}: {text}", end="", flush=True)
+
+    return say

@@ -59,6 +59,11 @@ CALLS = {
     "stop": (["site"], "state of one"),
     "kill": (["site", "--signal", "SIGUSR2"], "state of one"),
     "reset-failed": (["site"], "state of one"),
+    "deploy": (["site", "--canary", "50", "--step", "10ms"], "deployed"),
+    "restart": (["site"], "deployed"),
+    "promote": (["site"], "state of one"),
+    "abort": (["site"], "state of one"),
+    "rollback": (["site"], "deployed"),
     "check": ([], "check"),
     "wait": (["site", "--for=running"], None),
     "is-active": (["site"], "state of one"),
@@ -77,6 +82,14 @@ def journalctl(tmp_path):
     return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
 
+def prepare(daemon, verb):
+    """A deploy that can be promoted or aborted; none that is in the way."""
+    if verb in ("deploy", "restart", "promote", "abort", "rollback"):
+        wait_answers(lambda: daemon.ask("status", "site")["deploy"], lambda seen: not seen[-1], "no deploy")
+    if verb in ("promote", "abort"):
+        assert daemon.ctl("deploy", "site", "--preview").returncode == OK
+
+
 def test_every_verb_of_the_table_answers_people_and_programs(house, journalctl):
     daemon = house.run(toy(workers=2, service='restart_delay = "1ms";'))
     wait_ready(daemon, 2)
@@ -85,18 +98,21 @@ def test_every_verb_of_the_table_answers_people_and_programs(house, journalctl):
         if verb == "kill":
             daemon.ctl("start", "site")
         wanted = FAILED if verb == "is-failed" else OK
+        prepare(daemon, verb)
         for_people = daemon.ctl(verb, *arguments, env=journalctl)
         assert for_people.returncode == wanted, (verb, for_people)
         if verb == "stop":
             daemon.ctl("start", "site")
         if verb == "kill":
             wait_ready(daemon, 2)
+        prepare(daemon, verb)
         for_programs = daemon.ctl("--json", verb, *arguments, env=journalctl)
         assert for_programs.returncode == wanted, (verb, for_programs)
         if schema:
             check(schema, for_programs.stdout)
         if verb == "kill":
             wait_ready(daemon, 2)
+        prepare(daemon, verb)
         quiet = daemon.ctl("--quiet", verb, *arguments, env=journalctl)
         if verb not in ("help", "logs"):
             assert not quiet.stdout, (verb, quiet)
