@@ -17,7 +17,7 @@
 
 /* libconfig 1.5 forgets strings of a file that it refuses; where the daemon runs it, a child's end frees
  * them. */
-const char *__lsan_default_suppressions(void);
+__attribute__((__visibility__("default"))) const char *__lsan_default_suppressions(void);
 
 const char *__lsan_default_suppressions(void) {
         return "leak:libconfig.so";
