@@ -45,6 +45,8 @@ cat <<'END'
         curl http://127.0.0.1:8080/             again and again: two workers take turns
         curl 'http://[::1]:8080/'               the same port, IPv6
         pkill -9 -o demo-server                 one dies; reuseportd replaces it, try curl again
+        build/quickstart/src/ctl/reuseportctl deploy demo -E VERSION=2
+                                                the next version, without losing a visitor
         curl http://127.0.0.1:8080/slow &       two seconds; now press Ctrl-C here: it is answered
 
     Ctrl-C ends it.

@@ -202,10 +202,7 @@ class Request:
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
 
     def wait_sent(self):
-        """Until its server has taken it: it was accepted and the bytes were read.
-
-        The kernel tells both: nothing of ours is unacknowledged, and nothing is queued there.
-        """
+        """Until its server has taken it: it was accepted and the bytes were read."""
         ours = self.socket.getsockname()[1]
         deadline = Deadline()
         while not deadline.is_over():
@@ -222,17 +219,22 @@ class Request:
 
 
 def is_read_by_server(client_port):
-    """Whether the other end of a loopback connection is accepted and has read what it was sent."""
+    """Whether the other end of a loopback connection is accepted and has read all it was sent.
+
+    Nothing of the client's is unacknowledged, so it has arrived, and nothing is queued there.
+    """
+    has_arrived = is_read = False
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with open(table, encoding="ascii") as file:
-            next(file)
-            for line in file:
+            for line in list(file)[1:]:
                 word = line.split()
-                if int(word[2].rsplit(":", 1)[1], 16) != client_port or word[3] != "01":
-                    continue
-                received, inode = int(word[4].split(":")[1], 16), int(word[9])
-                return inode != 0 and received == 0
-    return False
+                local, remote = (int(word[i].rsplit(":", 1)[1], 16) for i in (1, 2))
+                unacknowledged, unread = (int(number, 16) for number in word[4].split(":"))
+                if local == client_port:
+                    has_arrived = unacknowledged == 0
+                elif remote == client_port:
+                    is_read = unread == 0 and word[9] != "0"
+    return has_arrived and is_read
 
 
 def wait_answers(ask, is_enough, what, seconds=DEADLINE):

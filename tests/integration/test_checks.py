@@ -51,10 +51,27 @@ def test_what_the_documents_link_to_exists(page):
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_the_map_knows_every_file_of_the_sources():
-    """By its name, or as one of a family: `bus-*`."""
+def test_the_map_knows_every_file_of_the_sources_and_no_other():
+    """In the first column of its floor's table: by its name, or as one of a family, `bus-*`."""
     text = (SOURCES / "src/README.md").read_text()
-    names = {path.stem for path in (SOURCES / "src").rglob("*.c")}
-    known = set(re.findall(r"[a-z][a-z0-9-]*\*?", text))
-    assert {name for name in names
-            if name not in known and f"{name.split('-')[0]}-*" not in known} == set()
+    wrong = []
+    for directory in sorted(path for path in (SOURCES / "src").iterdir() if path.is_dir()):
+        section = re.search(rf"^### {directory.name}:.*?(?=^##)", text, re.MULTILINE | re.DOTALL)
+        assert section, f"the map has no floor {directory.name}"
+        columns = re.findall(r"^\| ([^|]+) \|", section.group(), re.MULTILINE)[1:]
+        known = {word for column in columns for word in re.split(r", ", column)}
+        stems = {path.stem for path in directory.glob("*.[ch]")}
+        for path in directory.glob("*.c"):
+            if not {path.stem, path.name, f"{path.stem.split('-')[0]}-*"} & known:
+                wrong.append(f"{path.name} is not in the map")
+        for word in known:
+            if not any(stem == word.split(".")[0] or stem.startswith(word.removesuffix("*"))
+                       and word.endswith("*") for stem in stems):
+                wrong.append(f"{directory.name} has no {word}")
+    assert not wrong
+
+
+def test_the_readme_installs_what_the_build_needs():
+    listed = re.findall(r"^build +(\S+)$", (SOURCES / "tests/packages").read_text(), re.MULTILINE)
+    command = re.search(r"^apt-get install ((?:.*\\\n)*.*)$", (SOURCES / "README.md").read_text(), re.MULTILINE)
+    assert sorted(command.group(1).replace("\\\n", " ").split()) == sorted(listed)

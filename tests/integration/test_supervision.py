@@ -33,7 +33,7 @@ def test_kills_under_load_refuse_nobody_and_leave_nobody_hanging(house):
     assert result["refused"] == 0 and result["timed_out"] == 0, result
     # What is lost is what the killed one had accepted: no more than there are clients.
     assert result["lost"] <= kills * clients, result
-    assert len(result["pids"]) >= 4 + kills - 1
+    assert len(result["pids"]) > 4, "successors have served, too"
     assert daemon.stop() == 0
 
 
