@@ -40,6 +40,45 @@ CtlResult verb_stop(Ctl *c, char *const *arguments) {
         return result == CTL_OK ? service_print_state(c, arguments[0]) : result;
 }
 
+/* All that are wanted are ready, and nobody else is left in that generation. */
+static bool has_scaled(Ctl *c, const json_t *first, const json_t *now, CtlResult *ret_result) {
+        json_int_t n_there = 0;
+        const json_t *worker;
+        size_t i;
+
+        *ret_result = CTL_OK;
+        if (!watch_is_running(c, first, now, ret_result) &&
+            strcmp(client_text(now, "State"), "starting") != 0)
+                return true; /* nobody runs: the next generation will have so many */
+
+        json_array_foreach(json_object_get(now, "Workers"), i, worker)
+                        n_there += json_integer_value(json_array_get(worker, 2)) ==
+                                   client_number(now, "Generation");
+
+        return n_there == client_number(now, "WorkersWanted") &&
+               client_number(now, "WorkersReady") == client_number(now, "WorkersWanted");
+}
+
+CtlResult verb_scale(Ctl *c, char *const *arguments) {
+        const char *equals = strchr(arguments[0], '=');
+        _cleanup_free_ char *name = NULL;
+        CtlResult result;
+        uint64_t n;
+
+        if (!equals || parse_unsigned(equals + 1, UINT32_MAX, &n) < 0) {
+                ctl_error("scale: expected NAME=N, for example site=4");
+                return CTL_USAGE;
+        }
+        name = strndup(arguments[0], (size_t) (equals - arguments[0]));
+        if (!name)
+                return CTL_FAILED;
+
+        result = client_call_service(c, name, "Scale", NULL, "u", (uint32_t) n);
+        if (result == CTL_OK)
+                result = watch_until(c, name, NULL, has_scaled);
+        return result == CTL_OK ? end_with_state(c, name) : result;
+}
+
 CtlResult verb_kill(Ctl *c, char *const *arguments) {
         CtlResult result;
 

@@ -43,6 +43,7 @@ CtlResult verb_show(Ctl *c, char *const *arguments);
 /* act.c */
 CtlResult verb_start(Ctl *c, char *const *arguments);
 CtlResult verb_stop(Ctl *c, char *const *arguments);
+CtlResult verb_scale(Ctl *c, char *const *arguments);
 CtlResult verb_kill(Ctl *c, char *const *arguments);
 CtlResult verb_reset_failed(Ctl *c, char *const *arguments);
 

@@ -68,6 +68,10 @@ const Verb verbs[] = {
           "Goes back: gives up the deploy that goes on or, when the old generation was asked to stop "
           "already, deploys what ran before.",
           verb_rollback },
+        { "scale", "NAME=N", 1, 1, "",
+          "Changes the number of workers without losing a connection, until a reload changes it.  Waits "
+          "until all are ready, and those that are too many are gone.",
+          verb_scale },
         { "kill", "NAME", 1, 1, "so", "Sends a signal to the workers of a service.", verb_kill },
         { "reset-failed", "NAME", 1, 1, "",
           "Forgets that a service failed: delays between restarts begin anew, and one that is "

@@ -126,7 +126,7 @@ static uint64_t realtime_of(uint64_t monotonic_usec) {
 #define WORKER "(uuussts)"
 
 static int append_workers(const Generation *g, sd_bus_message *reply) {
-        for (unsigned i = 0; i < g->n_slots; i++) {
+        for (unsigned i = 0; i < g->n_places; i++) {
                 const Worker *w = g->slots[i].worker;
                 int r;
 
@@ -192,6 +192,19 @@ static int on_kill(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         return reply_to(m, r, why, reterr);
 }
 
+static int on_scale(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        char *why = NULL;
+        unsigned n;
+        int r;
+
+        r = sd_bus_message_read(m, "u", &n);
+        if (r < 0)
+                return r;
+
+        r = service_verb_scale(userdata, n, &why);
+        return reply_to(m, r, why, reterr);
+}
+
 static int on_reset_failed(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         char *why = NULL;
         int r;
@@ -235,6 +248,7 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_METHOD("Stop", "", "", on_stop, FREE),
         SD_BUS_METHOD_WITH_NAMES("Kill", "ib", SD_BUS_PARAM(signal) SD_BUS_PARAM(old), "", ,
                                  on_kill, FREE),
+        SD_BUS_METHOD_WITH_NAMES("Scale", "u", SD_BUS_PARAM(workers), "", , on_scale, FREE),
         SD_BUS_METHOD("ResetFailed", "", "", on_reset_failed, FREE),
         SD_BUS_VTABLE_END,
 };

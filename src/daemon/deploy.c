@@ -195,7 +195,7 @@ static bool rescue_left_bank(Deploy *d) {
         unsigned n_waiting = 0;
 
         for (size_t i = 0; i < d->service->n_endpoints; i++)
-                for (unsigned slot = 0; slot < d->old_build->service->n_workers; slot++)
+                for (unsigned slot = 0; slot < service_n_wanted(d->service); slot++)
                         n_waiting += endpoint_queue(d->service->endpoints[i], d->old_bank, slot);
 
         if (n_waiting == 0 ||
@@ -540,7 +540,7 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         assert(!s->deploy);
         assert(service_current(s));
 
-        r = service_find_free_bank(s, request->build->service->n_workers, &bank, reterr_why);
+        r = service_find_free_bank(s, service_n_wanted(s), &bank, reterr_why);
         if (r < 0)
                 return r;
 

@@ -35,12 +35,12 @@ int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Gen
         g->settings = build->service;
         g->number = number;
         g->bank = bank;
-        g->slots = calloc(g->settings->n_workers, sizeof(GenerationSlot));
+        g->slots = calloc(WORKERS_MAX, sizeof(GenerationSlot));
         if (!g->slots)
                 return -ENOMEM;
 
-        g->n_slots = g->settings->n_workers;
-        for (unsigned i = 0; i < g->n_slots; i++) {
+        g->n_slots = g->n_places = service_n_wanted(s);
+        for (unsigned i = 0; i < WORKERS_MAX; i++) {
                 g->slots[i].generation = g;
                 g->slots[i].number = i;
         }
@@ -53,7 +53,7 @@ Generation *generation_free(Generation *g) {
         if (!g)
                 return NULL;
 
-        for (unsigned i = 0; i < g->n_slots; i++) {
+        for (unsigned i = 0; i < g->n_places; i++) {
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 g->slots[i].worker = worker_free(g->slots[i].worker);
         }
@@ -66,7 +66,7 @@ Generation *generation_free(Generation *g) {
 unsigned generation_n_workers(const Generation *g) {
         unsigned n = 0;
 
-        for (unsigned i = 0; i < g->n_slots; i++)
+        for (unsigned i = 0; i < g->n_places; i++)
                 n += g->slots[i].worker ? 1 : 0;
 
         return n;
@@ -86,7 +86,7 @@ unsigned generation_n_ready(const Generation *g) {
 }
 
 bool generation_has_all_been_ready(const Generation *g) {
-        for (unsigned i = 0; i < g->n_slots; i++)
+        for (unsigned i = 0; i < g->n_slots && !g->was_complete; i++)
                 if (!g->slots[i].has_been_ready)
                         return false;
 
@@ -109,7 +109,7 @@ void generation_put_live(const Generation *g, ReuseRule *rule) {
 }
 
 bool generation_has_reader(const Generation *g, unsigned slot) {
-        return slot < g->n_slots && (g->slots[slot].worker || g->slots[slot].restart);
+        return slot < g->n_places && (g->slots[slot].worker || g->slots[slot].restart);
 }
 
 /* A visitor who waits is served by the next, at once: his wait must not be the back-off.  One that
@@ -210,7 +210,7 @@ static bool shares_sockets(const Generation *g) {
 }
 
 static bool has_future(const Generation *g) {
-        for (unsigned i = 0; i < g->n_slots; i++)
+        for (unsigned i = 0; i < g->n_places; i++)
                 if (generation_has_reader(g, i))
                         return true;
 
@@ -283,12 +283,47 @@ void generation_wake(Generation *g, unsigned slot) {
         service_on_generation_changed(g->service, g);
 }
 
+void generation_set_n_slots(Generation *g, unsigned n_slots) {
+        bool sleeps = g->settings->activation == ACTIVATION_ON_DEMAND;
+
+        assert(n_slots > 0 && n_slots <= WORKERS_MAX);
+
+        g->n_slots = n_slots;
+        g->n_places = g->n_places > n_slots ? g->n_places : n_slots;
+        for (unsigned i = 0; i < n_slots && !sleeps; i++)
+                if (!generation_has_reader(g, i))
+                        start_slot(&g->slots[i]);
+
+        service_on_generation_changed(g->service, g);
+}
+
+/* Places at the end that nobody is in. */
+static void trim(Generation *g) {
+        while (g->n_places > g->n_slots && !generation_has_reader(g, g->n_places - 1))
+                g->n_places--;
+}
+
+void generation_let_go(Generation *g, uint64_t timeout_usec) {
+        for (unsigned i = g->n_slots; i < g->n_places; i++) {
+                GenerationSlot *slot = &g->slots[i];
+
+                slot->restart = timer_disarm(slot->restart);
+                slot->has_been_ready = false;
+                if (!slot->worker)
+                        continue;
+                slot->is_let_go = true;
+                worker_stop(slot->worker, timeout_usec);
+        }
+
+        trim(g);
+}
+
 void generation_stop(Generation *g, uint64_t timeout_usec) {
         if (g->is_stopping)
                 return;
 
         g->is_stopping = true;
-        for (unsigned i = 0; i < g->n_slots; i++) {
+        for (unsigned i = 0; i < g->n_places; i++) {
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 if (g->slots[i].worker)
                         worker_stop(g->slots[i].worker, timeout_usec);
@@ -299,7 +334,7 @@ void generation_stop(Generation *g, uint64_t timeout_usec) {
 }
 
 void generation_kill(Generation *g) {
-        for (unsigned i = 0; i < g->n_slots; i++)
+        for (unsigned i = 0; i < g->n_places; i++)
                 if (g->slots[i].worker)
                         worker_kill(g->slots[i].worker);
 }
@@ -307,7 +342,7 @@ void generation_kill(Generation *g) {
 unsigned generation_signal(const Generation *g, int signal_number) {
         unsigned n = 0;
 
-        for (unsigned i = 0; i < g->n_slots; i++)
+        for (unsigned i = 0; i < g->n_places; i++)
                 if (g->slots[i].worker && worker_signal(g->slots[i].worker, signal_number) >= 0)
                         n++;
 
@@ -315,7 +350,7 @@ unsigned generation_signal(const Generation *g, int signal_number) {
 }
 
 void generation_forget_failures(Generation *g) {
-        for (unsigned i = 0; i < g->n_slots; i++) {
+        for (unsigned i = 0; i < g->n_places; i++) {
                 GenerationSlot *slot = &g->slots[i];
 
                 slot->n_failures = 0;
@@ -338,6 +373,7 @@ void generation_on_worker_ready(Generation *g, Worker *w) {
 
         slot->has_been_ready = true;
         slot->n_failures = 0;
+        g->was_complete = generation_has_all_been_ready(g);
         service_on_generation_changed(g->service, g);
 }
 
@@ -371,7 +407,10 @@ void generation_on_worker_gone(Generation *g, Worker *w) {
         g->n_cut += w->was_cut ? 1 : 0;
         worker_describe_end(w, why, sizeof(why));
 
-        if (!g->is_stopping && !g->is_on_trial) {
+        if (slot->is_let_go) {
+                if (!g->is_stopping && slot->number < g->n_slots) /* it is wanted again */
+                        schedule_restart(slot, w);
+        } else if (!g->is_stopping && !g->is_on_trial) {
                 if (is_wanted_again(g, w))
                         schedule_restart(slot, w);
                 else if (!worker_ended_well(w))
@@ -379,6 +418,8 @@ void generation_on_worker_gone(Generation *g, Worker *w) {
         }
 
         slot->worker = worker_free(w);
+        slot->is_let_go = false;
+        trim(g);
         if (g->is_on_trial && !g->is_stopping)
                 service_on_worker_lost(g->service, g, why);
 

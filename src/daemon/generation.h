@@ -25,6 +25,7 @@ typedef struct GenerationSlot {
         sd_event_source *restart; /* armed: one comes */
         unsigned n_failures;      /* in a row, before ready: for the back-off */
         bool has_been_ready;
+        bool is_let_go; /* asked to stop, since fewer are wanted */
 } GenerationSlot;
 
 struct Generation {
@@ -33,14 +34,16 @@ struct Generation {
         const ServiceSettings *settings; /* of the build */
         unsigned number;
         unsigned bank;
-        GenerationSlot *slots;
-        unsigned n_slots;
+        GenerationSlot *slots; /* WORKERS_MAX */
+        unsigned n_slots;      /* that are wanted */
+        unsigned n_places;     /* those, and behind them such as are given up but not yet empty */
         unsigned n_restarts;
         unsigned n_cut; /* workers that needed the final signal */
         bool is_stopping;
-        bool is_cut;      /* the final signal was needed, and what it cut was counted */
-        bool is_on_trial; /* a lost worker is a verdict, not to be replaced */
-        bool has_failed;  /* a worker ended badly and is not replaced */
+        bool is_cut;       /* the final signal was needed, and what it cut was counted */
+        bool is_on_trial;  /* a lost worker is a verdict, not to be replaced */
+        bool has_failed;   /* a worker ended badly and is not replaced */
+        bool was_complete; /* every worker that was wanted has been ready once */
 };
 
 /* Makes one without workers.
@@ -68,6 +71,15 @@ void generation_rescue(Generation *g, Build *build);
 
 /* Starts a worker in a slot that sleeps; with a shared socket, in every slot that does. */
 void generation_wake(Generation *g, unsigned slot);
+
+/* From now on so many are wanted.  Those that are missing start, unless they sleep until somebody comes;
+ * those that are too many leave the rule and work on until generation_let_go(). */
+void generation_set_n_slots(Generation *g, unsigned n_slots);
+
+/* Asks the workers that are too many to stop.
+ *
+ * @timeout_usec  until the final signal */
+void generation_let_go(Generation *g, uint64_t timeout_usec);
 
 /* Asks every worker to stop; none is replaced from now on.
  *

@@ -26,7 +26,7 @@ ServiceSummary service_summarize(const Service *s) {
                 .generation = g ? g->number : 0,
                 .color = g ? generation_color(g) : "",
                 .n_ready = g ? generation_n_ready(g) : 0,
-                .n_wanted = g ? g->n_slots : s->settings->n_workers,
+                .n_wanted = g ? g->n_slots : service_n_wanted(s),
                 .n_restarts = n_restarts(s),
                 .deploy_state = d ? deploy_state_to_public_string(d->state) : NULL,
                 .share_percent = d ? d->share_percent : 0,

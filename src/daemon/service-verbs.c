@@ -26,7 +26,7 @@ static int find_free_front(Service *s, char **reterr_why) {
         if (!current || !current->is_stopping)
                 return 0;
 
-        return service_find_free_bank(s, s->settings->n_workers, &s->front, reterr_why);
+        return service_find_free_bank(s, service_n_wanted(s), &s->front, reterr_why);
 }
 
 int service_verb_start(Service *s, char **reterr_why) {
@@ -54,16 +54,18 @@ int service_verb_start(Service *s, char **reterr_why) {
 
 int service_verb_stop(Service *s, char **reterr_why) {
         LogFields fields = { .service = name_of(s) };
+        bool was_listening;
         int r;
 
         r = check_not_ending(s, reterr_why);
         if (r < 0)
                 return r;
 
-        if (s->is_listening)
+        was_listening = s->is_listening;
+        service_refuse(s);
+        if (was_listening)
                 log_fields(LOG_NOTICE, &fields,
                            "%s: stopped by request; its ports refuse from now on", name_of(s));
-        service_refuse(s);
         service_stop(s);
         manager_on_service_changed(s->manager, s);
         return 0;

@@ -20,5 +20,10 @@ int service_verb_stop(Service *s, char **reterr_why);
  * -EBUSY: there is no such worker. */
 int service_verb_kill(Service *s, int signal_number, bool of_old, char **reterr_why);
 
+/* More or fewer workers, until a reload changes their number; while a deploy goes on it waits for that.
+ *
+ * -ERANGE: not 1…WORKERS_MAX; -EADDRINUSE: a stranger is in the group; an error of sockets. */
+int service_verb_scale(Service *s, unsigned n_workers, char **reterr_why);
+
 /* Forgets failures: one that failed is stopped, or asleep if it is on demand; delays begin anew. */
 int service_verb_reset_failed(Service *s, char **reterr_why);

@@ -74,6 +74,8 @@ Service *service_free(Service *s) {
         if (!s)
                 return NULL;
 
+        service_scale_end(s);
+        s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
         detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
@@ -89,7 +91,7 @@ Service *service_free(Service *s) {
 
 static ReuseRule make_rule(const Service *s) {
         /* While it sleeps visitors wait in every slot of the front. */
-        ReuseRule rule = reuse_rule_init(s->front, s->settings->n_workers);
+        ReuseRule rule = reuse_rule_init(s->front, service_n_wanted(s));
 
         rule.seed = s->manager->seed;
         if (s->deploy)
@@ -129,6 +131,8 @@ static EndpointReader reader_of(const Service *s, unsigned bank, unsigned slot) 
 
         if (g && !g->is_stopping && generation_has_reader(g, slot))
                 return ENDPOINT_READER_WORKER;
+        if (slot >= (g ? g->n_slots : service_n_wanted(s)))
+                return ENDPOINT_READER_RESET;
 
         if (bank == s->front && s->deploy) /* visitors wait for the generation that comes */
                 return ENDPOINT_READER_WORKER;
@@ -145,7 +149,7 @@ static EndpointReader shared_reader_of(const Service *s, unsigned bank) {
         return reader_of(s, bank, 0);
 }
 
-static void put_readers(Service *s) {
+void service_put_readers(Service *s) {
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 Endpoint *e = s->endpoints[i];
 
@@ -161,7 +165,7 @@ static void put_readers(Service *s) {
         }
 }
 
-static int grow_bank(Service *s, unsigned bank, unsigned n_workers) {
+int service_grow_bank(Service *s, unsigned bank, unsigned n_workers) {
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 int r = endpoint_grow(s->endpoints[i], bank, n_workers);
 
@@ -206,7 +210,7 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
                 if (bank == s->front || s->banks[bank])
                         continue;
 
-                r = grow_bank(s, bank, n_workers);
+                r = service_grow_bank(s, bank, n_workers);
                 if (r < 0)
                         return why_say(reterr_why, r, "the bank %s cannot be %s: %s",
                                        bank_color(bank), bank_is_open(s, bank) ? "grown" : "opened",
@@ -240,6 +244,7 @@ static int listen_all(Service *s) {
 }
 
 static void refuse_all(Service *s) {
+        service_scale_end(s);
         for (size_t i = 0; i < s->n_endpoints && s->is_listening; i++) {
                 int r = endpoint_refuse(s->endpoints[i]);
 
@@ -273,7 +278,7 @@ int service_wake_build(Service *s, Build *build) {
         if (service_current(s))
                 return 0;
 
-        r = grow_bank(s, s->front, build->service->n_workers);
+        r = service_grow_bank(s, s->front, service_n_wanted(s));
         if (r >= 0)
                 r = service_add_generation(s, build, s->front, &g);
         if (r < 0) {
@@ -324,7 +329,7 @@ int service_start(Service *s) {
                 return r;
 
         if (is_on_demand(s)) {
-                put_readers(s);
+                service_put_readers(s);
                 return 0;
         }
 
@@ -345,6 +350,7 @@ void service_forget_failures(Service *s) {
 }
 
 void service_stop(Service *s) {
+        service_scale_end(s);
         if (s->deploy)
                 deploy_give_up(s->deploy, "the service was stopped");
 
@@ -387,7 +393,7 @@ unsigned service_n_workers(const Service *s) {
 void service_on_generation_changed(Service *s, Generation *g) {
         if (s->is_listening) {
                 (void) service_put_rule(s);
-                put_readers(s);
+                service_put_readers(s);
         }
 
         manager_on_service_changed(s->manager, s);
@@ -413,8 +419,9 @@ void service_on_worker_lost(Service *s, Generation *g, const char *why) {
 
 void service_on_deploy_changed(Service *s) {
         if (s->is_listening)
-                put_readers(s);
+                service_put_readers(s);
         manager_on_service_changed(s->manager, s);
+        service_scale_go_on(s);
 }
 
 void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
@@ -437,7 +444,7 @@ static void front_is_empty(Service *s, bool has_failed) {
         if (s->is_listening && is_on_demand(s) && !has_failed) {
                 service_log(s, LOG_INFO, "Asleep");
                 (void) service_put_rule(s);
-                put_readers(s);
+                service_put_readers(s);
                 return;
         }
 
@@ -464,6 +471,6 @@ void service_on_generation_gone(Service *s, Generation *g) {
         if (bank == s->front && !s->deploy)
                 front_is_empty(s, has_failed);
         else if (s->is_listening)
-                put_readers(s);
+                service_put_readers(s);
         manager_on_service_changed(s->manager, s);
 }

@@ -56,6 +56,11 @@ struct Service {
         uint64_t n_cut_connections; /* that were there when their worker got the final signal */
         bool is_listening;
         bool has_failed;
+        unsigned n_scaled; /* workers that somebody asked for; 0: as the settings say */
+        bool is_scale_due; /* and that is still to be done */
+        sd_event_source *scale_later;
+        struct Drain *leaving;       /* of the slots that are given up; NULL: none is drained */
+        unsigned leaving_number;     /* of their generation */
         struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
         bool is_untold;
 };
@@ -127,6 +132,9 @@ unsigned service_n_workers(const Service *s);
  * error, which is logged. */
 int service_put_rule(Service *s);
 
+/* Says for every socket that listens who reads it. */
+void service_put_readers(Service *s);
+
 /* From Endpoint: somebody came to a place whose worker sleeps. */
 void service_on_visitor(Service *s, unsigned bank, unsigned slot);
 
@@ -141,6 +149,18 @@ void service_on_generation_cut(Service *s, const Generation *g);
 
 /* From Generation: a worker of one on trial is lost. */
 void service_on_worker_lost(Service *s, Generation *g, const char *why);
+
+/* How many workers the next generation has, and this one but for scaling to come. */
+unsigned service_n_wanted(const Service *s);
+
+/* Makes sure that every endpoint has slots for so many in that bank.  Returns 0 or a negative error. */
+int service_grow_bank(Service *s, unsigned bank, unsigned n_workers);
+
+/* Does what a scale has asked for and a deploy had to come first. */
+void service_scale_go_on(Service *s);
+
+/* Slots that are given up are no longer drained: the ports refuse. */
+void service_scale_end(Service *s);
 
 /* For Deploy. */
 int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why);

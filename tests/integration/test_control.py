@@ -57,6 +57,7 @@ CALLS = {
     "logs": (["site"], None),
     "start": (["site"], "state of one"),
     "stop": (["site"], "state of one"),
+    "scale": (["site=2"], "state of one"),
     "kill": (["site", "--signal", "SIGUSR2"], "state of one"),
     "reset-failed": (["site"], "state of one"),
     "deploy": (["site", "--canary", "50", "--step", "10ms"], "deployed"),
