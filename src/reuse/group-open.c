@@ -3,10 +3,10 @@
  * Opening has two parts, so that nobody gets in before everything is ours: all are bound, then all
  * listen.  (Datagrams have no second part.)
  *
- * The first socket is a special one.  It carries the rule from before its bind(), so that the rule is in
- * force from the first SYN; no other could: its bind() would fail.  If nobody else may have the address,
- * it is bound without SO_REUSEPORT, which is set afterwards.  That is the only test without a gap: who
- * else tries the same meets our bound socket.
+ * The first socket is a special one.  It is bound without SO_REUSEPORT, which is set afterwards: the only
+ * test without a gap whether anybody else is there, since who tries the same meets our bound socket.  And
+ * it carries the rule from before it listens, so that the rule is in force from the first SYN; no other
+ * could: the kernel would say EADDRINUSE.
  */
 
 #include <assert.h>
@@ -17,6 +17,7 @@
 #include "reuse/address.h"
 #include "reuse/group.h"
 #include "reuse/socket.h"
+#include "reuse/taken.h"
 
 #define PORT_ATTEMPTS_MAX 16U
 
@@ -167,14 +168,19 @@ static int bind_exclusive(ReuseGroup *g, int fd, const char **reterr_sockopt) {
         return r;
 }
 
-static int bind_shared(ReuseGroup *g, int fd) {
+/* Binds the first socket where others may be at addresses that overlap, so that no rule can be attached
+ * before: streams get it when the first of them listens. */
+static int bind_beside_others(ReuseGroup *g, int fd) {
         int r;
 
-        r = apply_first_rule(g, fd);
-        if (r >= 0)
-                r = bind_fd(g, fd);
+        if (reuse_address_is_taken(&g->address))
+                return -EADDRINUSE;
 
-        return r < 0 ? r : reuse_address_of_socket(fd, &g->address);
+        r = bind_fd(g, fd);
+        if (r >= 0 && g->address.type == SOCK_DGRAM)
+                r = reuse_group_apply_rule(g, &g->rule, fd);
+
+        return r;
 }
 
 /* A port that is free now.  Port 0 is for the kernel not the port that was asked for: a socket bound
@@ -196,13 +202,16 @@ static int bind_first(ReuseGroup *g, bool is_exclusive, ReusePlace *place, unsig
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = reuse_group_new_socket(g, bank,
-                                    is_exclusive ? REUSE_SHARING_EXCLUSIVE : REUSE_SHARING_FULL,
-                                    reterr_sockopt);
+        fd = reuse_group_new_socket(g, bank, REUSE_SHARING_EXCLUSIVE, reterr_sockopt);
         if (fd < 0)
                 return fd;
 
-        r = is_exclusive ? bind_exclusive(g, fd, reterr_sockopt) : bind_shared(g, fd);
+        r = bind_exclusive(g, fd, reterr_sockopt);
+        if (r == -EADDRINUSE && !is_exclusive) {
+                r = reuse_socket_share(fd, g->address.type, REUSE_SHARING_FULL);
+                if (r >= 0)
+                        r = bind_beside_others(g, fd);
+        }
         if (r < 0)
                 return r;
 
@@ -272,6 +281,8 @@ static int start_streams(ReuseGroup *g) {
         for (unsigned i = 0; i < t->n_joined; i++) {
                 int r = reuse_group_listen_fd(g, reuse_table_fd_at(t, i));
 
+                if (r >= 0 && g->program.n == 0) /* see bind_beside_others() */
+                        r = reuse_group_apply_rule(g, &g->rule, reuse_table_fd_at(t, i));
                 if (r < 0)
                         return r;
         }

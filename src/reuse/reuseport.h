@@ -238,11 +238,11 @@ bool reuse_rule_equal(const ReuseRule *a, const ReuseRule *b);
 typedef struct ReuseGroup ReuseGroup;
 
 typedef struct ReuseGroupOptions {
-        unsigned n_banks;  /* 1…REUSE_BANKS_MAX; 0 = 2 */
-        unsigned n_slots;  /* in each bank, 1…REUSE_SLOTS_MAX; 0 = 1 */
-        int backlog;       /* 0 = net.core.somaxconn */
-        bool is_exclusive; /* refuse when anybody has the address, even if it could be shared */
-        bool is_refusing;  /* bound, but nobody gets in: see reuse_group_refuse() */
+        unsigned n_banks; /* 1…REUSE_BANKS_MAX; 0 = 2 */
+        unsigned n_slots; /* in each bank, 1…REUSE_SLOTS_MAX; 0 = 1 */
+        int backlog;      /* 0 = net.core.somaxconn */
+        bool is_exclusive; /* refuse when anybody has an address that overlaps; else only the same one */
+        bool is_refusing; /* bound, but nobody gets in: see reuse_group_refuse() */
         bool has_owner; /* fchown() the sockets to @owner before bind (needs CAP_CHOWN): from then */
         uid_t owner;    /* on only a process of that effective uid can join, not even root */
         bool has_marks; /* give each bank a colour that sock_diag shows: see reuse_group_mark() */
@@ -251,14 +251,16 @@ typedef struct ReuseGroupOptions {
         const ReuseRule *rule; /* NULL: all to bank 0 by hash, every slot live, seed 0 */
 } ReuseGroupOptions;
 
-/* Opens all sockets of one address: bank 0 slot 0, bank 0 slot 1, …, bank 1 slot 0, …
+/* Opens all sockets of one address: those that the rule names, then all others, bank by bank and slot by
+ * slot.  They are bound first, so that nobody gets in before all are ours.
  *
  * The rule is attached to the first before it is bound, so that it is in force from the first SYN.
  * Port 0: the first socket gets one, all others share it; reuse_group_address() tells which.  The
  * sockets are non-blocking and stay the group's.
  *
- * Returns 0.  Errors as reuse_listen(); -ERANGE: too many banks or slots, or the rule names a slot
- * that does not exist; -EPERM: has_owner without CAP_CHOWN; an error of a socket option.
+ * Returns 0.  Errors as reuse_listen(); -EADDRINUSE also if somebody of our own uid listens at this
+ * very address: a rule over his sockets would not be true; -ERANGE: too many banks or slots, or the rule
+ * names a slot that does not exist; -EPERM: has_owner without CAP_CHOWN; an error of a socket option.
  *
  * @reterr_sockopt  may be NULL; the name of the option that failed, if it was one */
 int reuse_group_open(const ReuseAddress *address, const ReuseGroupOptions *options,
@@ -277,8 +279,12 @@ typedef struct ReuseMember {
  * @members  n_members descriptors; taken on success only.  They may come in any order of place, but
  *           must be all of the group, in the order in which they (last) joined it.
  *
- * Returns 0.  -EINVAL: two in one place, a hole in a bank; -ENOTSOCK; -EPROTOTYPE or
- * -EADDRNOTAVAIL: not all of one type or one address; -ERANGE. */
+ * They come into the state that @options ask for: refusing, or listening, and who was shut meanwhile is
+ * mended.  n_banks, n_slots and is_exclusive of @options are not looked at.
+ *
+ * Returns 0.  -EINVAL: two in one place, one socket twice, a hole in a bank; -ENOTSOCK; -EPROTOTYPE or
+ * -EADDRNOTAVAIL: not all of one type or one address; -EISCONN; REUSE_EFAILED: the port is not shared;
+ * -ERANGE. */
 int reuse_group_adopt(const ReuseMember *members, size_t n_members,
                       const ReuseGroupOptions *options, ReuseGroup **ret);
 
@@ -313,8 +319,8 @@ int reuse_group_grow(ReuseGroup *g, unsigned bank, unsigned n_slots);
  *
  * Returns 0; -ERANGE: it names a bank or a live slot that does not exist or is not in the group;
  * -EINVAL: no live slot in a bank that gets a share, or a random choice for datagrams; -ENOMEM: longer
- * than net.core.optmem_max allows (before Linux 6.7: about 1,000 instructions).  Otherwise the kernel's
- * error.  On failure the old rule stays in force. */
+ * than net.core.optmem_max allows (before Linux 6.7: about 1,000 instructions); -ENOTCONN: all sockets
+ * have been shut, see reuse_group_mend().  Otherwise the kernel's error.  On failure the old rule stays in force. */
 int reuse_group_set_rule(ReuseGroup *g, const ReuseRule *rule);
 
 /* The rule that is in force or, while refusing, the one that will be. */
@@ -334,7 +340,12 @@ bool reuse_group_is_refusing(const ReuseGroup *g);
  * kernel has moved the last socket into the hole.  Mends the table, puts the rule in force by it, lets
  * the socket listen again (it is appended), and puts the rule in force anew.  Cheap when all is well.
  *
- * Returns how many sockets had left, or a negative error. */
+ * Call it at once: as long as one is mended after the other, nothing else is touched.  If several left in
+ * the meantime, it finds out who is where by connecting to each that is uncertain over the slot's door,
+ * which is turned for that millisecond; one connection that we have reset stays in each such queue.  Only
+ * where nobody can connect, the uncertain ones are shut and listen anew, and their queues are reset.
+ *
+ * Returns how many sockets had left, or a negative error; then the group may refuse. */
 int reuse_group_mend(ReuseGroup *g);
 
 /* How many connections wait in one place.  Streams: exact.  Datagrams: 1 if any waits.

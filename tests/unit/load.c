@@ -57,22 +57,26 @@ void load_add(int epoll, int fd, unsigned bank, unsigned slot) {
               KIND_LISTENER | (uint64_t) bank << 48 | (uint64_t) slot << 32 | (unsigned) fd);
 }
 
-static void serve(int epoll, uint64_t what) {
+/* Returns how many came. */
+static unsigned serve(int epoll, uint64_t what) {
         unsigned char answer[2] = { (unsigned char) (what >> 48), (unsigned char) (what >> 32) };
-        int fd;
 
-        for (unsigned i = 0; i < 64; i++) {
-                fd = accept4((int) (uint32_t) what, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        for (unsigned n = 0;; n++) {
+                int fd = accept4((int) (uint32_t) what, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
                 if (fd < 0)
-                        return;
+                        return n;
                 (void) send(fd, answer, sizeof(answer), MSG_NOSIGNAL);
                 watch(epoll, fd, KIND_CLIENT | (unsigned) fd);
         }
 }
 
-void load_serve_until(int epoll, int stop_fd) {
+void load_serve_until(int epoll, int stop_fd, bool to_the_end) {
+        unsigned n_clients = 0;
+        bool stop = false;
+
         watch(epoll, stop_fd, KIND_STOP);
-        for (;;) {
+        while (!stop || (to_the_end && n_clients > 0)) {
                 struct epoll_event events[64];
                 int n = epoll_wait(epoll, events, 64, -1);
 
@@ -80,11 +84,13 @@ void load_serve_until(int epoll, int stop_fd) {
                         uint64_t what = events[i].data.u64;
 
                         if (what == KIND_STOP)
-                                return;
-                        if (what & KIND_LISTENER)
-                                serve(epoll, what & ~KIND_LISTENER);
-                        else
+                                stop = true;
+                        else if (what & KIND_LISTENER)
+                                n_clients += serve(epoll, what & ~KIND_LISTENER);
+                        else {
                                 (void) close((int) (uint32_t) what); /* the client has left */
+                                n_clients--;
+                        }
                 }
         }
 }
@@ -143,7 +149,7 @@ static void *visitor_main(void *userdata) {
 static void *server_main(void *userdata) {
         Load *l = userdata;
 
-        load_serve_until(l->epoll, l->stop_fd);
+        load_serve_until(l->epoll, l->stop_fd, /* to_the_end= */ true);
         return NULL;
 }
 

@@ -59,6 +59,8 @@ void load_stop(Load *l);
 /* One visit: connects, reads two bytes.  Returns 0, or what went wrong. */
 int load_visit(const ReuseAddress *target, unsigned char ret[2]);
 
-/* Serves listening sockets until @stop_fd is readable: whoever comes reads the two bytes of its socket. */
-void load_serve_until(int epoll, int stop_fd);
+/* Serves listening sockets until @stop_fd is readable: whoever comes reads the two bytes of its socket.
+ *
+ * @to_the_end  and until all clients have left, who are no more by then */
+void load_serve_until(int epoll, int stop_fd, bool to_the_end);
 void load_add(int epoll, int fd, unsigned bank, unsigned slot);

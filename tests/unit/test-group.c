@@ -142,6 +142,44 @@ static void an_exclusive_group_is_alone(void **state) {
         }
 }
 
+/* Somebody of our own uid on 127.0.0.1 beside our wildcard: two groups for the kernel, so that ours is
+ * true; only who wants to be alone minds. */
+static void an_overlapping_address_may_be_allowed(void **state) {
+        static const char *const rows[][3] = { { "tcp4", "udp4", "0.0.0.0" },
+                                               { "tcp", "udp", "" },
+                                               { "tcp6", "udp6", "[::]" } };
+
+        for (size_t i = 0; i < ELEMENTS_OF(rows); i++)
+                for (unsigned kind = 0; kind < 2; kind++) {
+                        const char *network = rows[i][kind];
+                        const char *beside = i == 2 ? "[::1]:0" : "127.0.0.1:0";
+                        ReuseGroupOptions options = { .n_slots = 2 };
+                        _cleanup_(reuse_group_freep) ReuseGroup *g = NULL, *same = NULL;
+                        _cleanup_close_ int other = -EBADF;
+                        ReuseAddress address, wide;
+                        char text[64];
+
+                        other = kind == 0 ? reuse_listen(network, beside, NULL)
+                                          : reuse_listen_packet(network, beside, NULL);
+                        assert_ok(reuse_address_of_socket(assert_ok(other), &address));
+                        (void) snprintf(text, sizeof(text), "%s:%u", rows[i][2],
+                                        reuse_address_port(&address));
+                        wide = address_of(network, text);
+
+                        options.is_exclusive = true;
+                        assert_int_equal(reuse_group_open(&wide, &options, &g, NULL), -EADDRINUSE);
+                        options.is_exclusive = false;
+                        assert_ok(reuse_group_open(&wide, &options, &g, NULL));
+                        assert_int_equal(reuse_group_open(&wide, &options, &same, NULL),
+                                         -EADDRINUSE);
+                        assert_int_equal(reuse_group_open(&address, &options, &same, NULL),
+                                         -EADDRINUSE);
+
+                        other = fd_close(other); /* the better match for loopback */
+                        check_indices(g);
+                }
+}
+
 /* fact k19, from our side: connections that have ended are nobody */
 static void an_exclusive_group_passes_time_wait(void **state) {
         const ReuseGroupOptions options = { .is_exclusive = true };
@@ -532,6 +570,7 @@ int main(void) {
                 UNIT_TEST(whom_the_rule_names_comes_first),
                 UNIT_TEST(sockets_are_nonblocking_and_close_on_exec),
                 UNIT_TEST(an_exclusive_group_is_alone),
+                UNIT_TEST(an_overlapping_address_may_be_allowed),
                 UNIT_TEST(an_exclusive_group_passes_time_wait),
                 UNIT_TEST(an_owner_keeps_others_out),
                 UNIT_TEST(an_owner_needs_a_right),

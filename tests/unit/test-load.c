@@ -151,7 +151,7 @@ static Process process_start(const int *fds, unsigned n, unsigned char name) {
 
                 for (unsigned i = 0; i < n; i++)
                         load_add(epoll, fds[i], name, i);
-                load_serve_until(epoll, p.stop_fd);
+                load_serve_until(epoll, p.stop_fd, /* to_the_end= */ false);
                 _exit(0);
         }
         return p;

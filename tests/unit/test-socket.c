@@ -1,11 +1,15 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -411,6 +415,57 @@ static void availability_is_known_and_kept(void **state) {
         assert_true(reuse_available());
 }
 
+/* In a child: setsockopt(SO_REUSEPORT), or socket() itself, fails with @error.  Its answer, as a status. */
+static int ask_where(long call, int error, int (*question)(void)) {
+        struct sock_filter code[] = {
+                { BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr) },
+                { BPF_JMP | BPF_JEQ | BPF_K, 0, 3, (uint32_t) call },
+                { BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[2]) },
+                { BPF_JMP | BPF_JEQ | BPF_K, call == __NR_socket, 1, SO_REUSEPORT },
+                { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | (uint32_t) error },
+                { BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW },
+        };
+        struct sock_fprog program = { .len = ELEMENTS_OF(code), .filter = code };
+        int status;
+        pid_t pid;
+
+        if (call == __NR_socket) /* whatever its arguments are */
+                code[3] = (struct sock_filter){ BPF_JMP | BPF_JA, 0, 0, 0 };
+
+        pid = fork();
+        if (pid == 0) {
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+                    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+                        _exit(99);
+                _exit(question());
+        }
+
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static int is_available(void) {
+        return reuse_available();
+}
+
+static int listen_fails_by_name(void) {
+        return reuse_listen("tcp4", "127.0.0.1:0", NULL) == REUSE_EFAILED &&
+               reuse_dial("tcp4", NULL, "127.0.0.1:1", NULL) == REUSE_EFAILED;
+}
+
+/* case 19: only ENOPROTOOPT means no; not other errors, not that there is no socket to try it on */
+static void only_one_error_means_no(void **state) {
+        assert_int_equal(ask_where(__NR_setsockopt, ENOPROTOOPT, is_available), false);
+        assert_int_equal(ask_where(__NR_setsockopt, EPERM, is_available), true);
+        assert_int_equal(ask_where(__NR_socket, EACCES, is_available), true);
+}
+
+/* case 21: and where it cannot be set, who opens a socket is told so */
+static void without_the_flag_nothing_is_opened(void **state) {
+        assert_int_equal(ask_where(__NR_setsockopt, ENOPROTOOPT, listen_fails_by_name), true);
+}
+
 /* case 39: the reader of the backlog */
 static void the_backlog_is_read_with_care(void **state) {
         static const struct {
@@ -484,6 +539,7 @@ static void failures_leave_nothing_open(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
+                UNIT_TEST(only_one_error_means_no), /* before anybody has asked in this process */
                 UNIT_TEST(streams_share_a_port),
                 UNIT_TEST(datagram_sockets_share_a_port),
                 UNIT_TEST(each_call_takes_its_networks),
@@ -497,6 +553,7 @@ int main(void) {
                 UNIT_TEST(a_self_dial_ends_at_once),
                 UNIT_TEST(a_dial_takes_options),
                 UNIT_TEST(availability_is_known_and_kept),
+                UNIT_TEST(without_the_flag_nothing_is_opened),
                 UNIT_TEST(the_backlog_is_read_with_care),
                 UNIT_TEST(the_backlog_is_what_was_asked),
                 UNIT_TEST(a_flag_that_fails_is_told),

@@ -35,7 +35,7 @@ ReuseAddress traffic_target(const ReuseGroup *g, bool by_v6) {
         if (!reuse_address_is_wildcard(&a))
                 return a;
 
-        if (a.sa.sa_family == AF_INET6 && !by_v6)
+        if (a.is_dual_stack && !by_v6)
                 a = reuse_address_wildcard(&a, AF_INET);
         if (a.sa.sa_family == AF_INET)
                 a.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
