@@ -430,6 +430,8 @@ int cross_check(Settings *s, const Tree *services, Report *report) {
                 if (r < 0)
                         return r;
                 check_service(s->services[i], report);
+                check_deploy(s->services[i],
+                             services ? tree_child(services, s->services[i]->name) : NULL, report);
         }
         for (size_t i = 0; i < s->n_endpoints; i++)
                 check_endpoint(s->endpoints[i], report);

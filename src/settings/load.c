@@ -65,6 +65,18 @@ static void report_unknown(const Tree *node, const char *nearest, const char *ot
                 tree_problem(node, report, "unknown key, expected %s", otherwise);
 }
 
+/* A key that stands one group too far out is told where it belongs. */
+static void report_unknown_key(const Tree *node, SettingGroup group, Report *report) {
+        SettingGroup home = setting_find_deeper(group, node->name);
+
+        if (home != SETTING_GROUP_INVALID)
+                tree_problem(node, report, "unknown key here, expected it in %s",
+                             setting_table(home)->title);
+        else
+                report_unknown(node, setting_nearest(group, node->name),
+                               "one of those in endpoints.conf(5)", report);
+}
+
 static int set_rows_defaults(SettingGroup group, void *object) {
         const SettingTable *table = setting_table(group);
 
@@ -144,8 +156,7 @@ static int read_keys(const Tree *node, SettingGroup group, void *object, Report 
                 } else if (row)
                         r = value_read(row, child, object, report);
                 else {
-                        report_unknown(child, setting_nearest(group, child->name),
-                                       "one of those in endpoints.conf(5)", report);
+                        report_unknown_key(child, group, report);
                         continue;
                 }
                 if (r >= 0)

@@ -40,3 +40,8 @@ int settings_index(Settings *s);
  *
  * @services  the tree they came from, for the lines; may be NULL */
 int cross_check(Settings *s, const Tree *services, Report *report);
+
+/* Its part about the deploy of one service, once its endpoints are resolved: check-deploy.c.
+ *
+ * @node  the service's tree, or NULL */
+void check_deploy(const ServiceSettings *service, const Tree *node, Report *report);

@@ -126,6 +126,16 @@ SettingGroup setting_find_inside(SettingGroup parent, const char *name) {
         return group;
 }
 
+SettingGroup setting_find_deeper(SettingGroup group, const char *name) {
+        SettingGroup inside = SETTING_GROUP_INVALID, found = SETTING_GROUP_INVALID;
+
+        while (found == SETTING_GROUP_INVALID &&
+               (inside = setting_next_inside(group, inside)) != SETTING_GROUP_INVALID)
+                found = setting_find(inside, name) ? inside : setting_find_deeper(inside, name);
+
+        return found;
+}
+
 SettingGroup setting_outermost(SettingGroup group) {
         const SettingTable *t;
 

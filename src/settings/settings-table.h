@@ -66,6 +66,9 @@ const SettingRow *setting_find(SettingGroup group, const char *name);
 SettingGroup setting_find_inside(SettingGroup parent, const char *name);
 SettingGroup setting_next_inside(SettingGroup parent, SettingGroup after);
 
+/* The group inside @group, however deep, that has a key called @name; SETTING_GROUP_INVALID: none. */
+SettingGroup setting_find_deeper(SettingGroup group, const char *name);
+
 /* The one around @group that is in no other; @group itself if it is. */
 SettingGroup setting_outermost(SettingGroup group);
 

@@ -100,6 +100,86 @@ static void one_share_needs_no_array(void **state) {
         assert_int_equal(s->services[0]->deploy.canary[0], 10);
 }
 
+static void no_shares_are_none(void **state) {
+        _cleanup_(settings_unrefp) Settings *s = load_site("deploy: { canary = []; };");
+
+        assert_defaults(&s->services[0]->deploy);
+}
+
+static void the_longest_path_of_http(void **state) {
+        static const char form[] = "deploy: { health_check: { http = \"/%0*d\"; }; };";
+        char good[HTTP_PATH_LENGTH + sizeof(form)], bad[sizeof(good)];
+        _cleanup_(settings_unrefp) Settings *s = NULL;
+        _cleanup_free_ char *text = NULL;
+        Problems problems = { 0 };
+
+        snprintf(good, sizeof(good), form, (int) HTTP_PATH_LENGTH - 1, 0);
+        snprintf(bad, sizeof(bad), form, (int) HTTP_PATH_LENGTH, 0);
+        s = load_site(good);
+        assert_int_equal(strlen(s->services[0]->deploy.health_check.http), HTTP_PATH_LENGTH);
+
+        text = site_with(bad);
+        assert_null(try_text(text, &problems));
+        assert_int_equal(strv_length(problems.lines), 1);
+        assert_string_equal(problems.lines[0],
+                            "x.conf:5: services.site.deploy.health_check.http: a path too long, "
+                            "expected at most 1024 bytes");
+        problems_done(&problems);
+}
+
+/* It goes by flow there, whatever is said. */
+static void shares_of_datagrams_may_be_by_anything(void **state) {
+        static const char *const words[] = { "source", "connection" };
+
+        for (size_t i = 0; i < ELEMENTS_OF(words); i++) {
+                _cleanup_(settings_unrefp) Settings *s = NULL;
+                _cleanup_free_ char *text = NULL;
+
+                assert_true(asprintf(&text,
+                                     "endpoints: { dns: { listen_datagram = 53; }; };\n"
+                                     "services: { dns: { endpoints = \"dns\";\n"
+                                     "  exec_start = [\"/bin/true\"];\n"
+                                     "  deploy: { canary = 5; canary_by = \"%s\";\n"
+                                     "    health_check: { exec = [\"/bin/true\"]; }; }; }; };\n",
+                                     words[i]) > 0);
+                s = load_text(text);
+                assert_int_equal(s->services[0]->deploy.canary_by,
+                                 i == 0 ? REUSE_SHARE_BY_SOURCE : REUSE_SHARE_BY_CONNECTION);
+        }
+}
+
+/* It may come with its package; it is looked for where the daemon will, not in root_directory. */
+static void a_program_that_is_not_there_is_a_warning(void **state) {
+        _cleanup_free_ char *text = site_with(
+                        "root_directory = \"/proc/self/cwd\";\n"
+                        "deploy: { hook_pre = [\"/bin/true\"];\n"
+                        "  hook_post = [\"/nonexistent/a\"];\n"
+                        "  hook_failed = [\"/proc\"];\n"
+                        "  health_check: { exec = [\"/proc/self/status\"]; }; };");
+        _cleanup_(settings_unrefp) Settings *s = NULL;
+        Problems problems = { 0 };
+        unsigned n = 0;
+
+        s = try_text(text, &problems);
+        assert_non_null(s);
+        STRV_FOREACH(line, problems.warnings)
+                n += strstr(*line, ".deploy.") != NULL;
+        assert_int_equal(n, 3);
+        assert_true(strv_contains(
+                        problems.warnings,
+                        "x.conf:7: services.site.deploy.hook_post: /nonexistent/a: No such "
+                        "file or directory, expected an executable file before a deploy"));
+        assert_true(strv_contains(
+                        problems.warnings,
+                        "x.conf:8: services.site.deploy.hook_failed: /proc: not a regular "
+                        "file, expected an executable file before a deploy"));
+        assert_true(strv_contains(problems.warnings,
+                                  "x.conf:9: services.site.deploy.health_check.exec: "
+                                  "/proc/self/status: not executable, expected an executable file "
+                                  "before a deploy"));
+        problems_done(&problems);
+}
+
 static void each_form_of_health_check_is_read(void **state) {
         _cleanup_(settings_unrefp) Settings
                         *http = load_site(
@@ -230,6 +310,10 @@ int main(void) {
                 UNIT_TEST(defaults_hold_without_the_group_and_in_an_empty_one),
                 UNIT_TEST(every_key_is_read),
                 UNIT_TEST(one_share_needs_no_array),
+                UNIT_TEST(no_shares_are_none),
+                UNIT_TEST(the_longest_path_of_http),
+                UNIT_TEST(shares_of_datagrams_may_be_by_anything),
+                UNIT_TEST(a_program_that_is_not_there_is_a_warning),
                 UNIT_TEST(each_form_of_health_check_is_read),
                 UNIT_TEST(what_is_printed_says_where_it_comes_from),
                 UNIT_TEST(a_health_check_that_was_not_said_is_printed_as_none),
