@@ -425,7 +425,7 @@ void http_drain(HttpServer *s) {
         if (s->is_draining)
                 return;
 
-        for (size_t i = 0; i < s->n_listeners; i++)
+        for (size_t i = 0; i < s->n_listeners && !s->options.is_hasty; i++)
                 listener_accept(&s->listeners[i], UINT32_MAX);
         server_close_listeners(s);
 

@@ -42,6 +42,7 @@ typedef struct HttpOptions {
         const char *headers; /* lines for each answer, each ending in \r\n; borrowed; NULL: none */
         unsigned accept_max; /* connections taken in one wake-up */
         bool close_after_answer; /* no keep-alive */
+        bool is_hasty; /* leaves who waits in a queue: most servers close their sockets just so */
 } HttpOptions;
 
 /* @event  borrowed until http_free() */

@@ -195,7 +195,7 @@ int service_roll_back(Service *s, char **reterr_why) {
         if (s->deploy && !deploy_state_is_past_return(s->deploy->state))
                 return service_abort(s, reterr_why);
         if (!s->previous_build)
-                return why_say(reterr_why, -ENOENT, "nothing was deployed before");
+                return why_say(reterr_why, -ENODATA, "nothing was deployed before");
 
         r = build_check_program(s->previous_build, &why);
         if (r < 0)

@@ -94,7 +94,7 @@ int service_deploy(Service *s, const DeployRequest *request, char **reterr_why);
 /* A deploy of the present settings without steps; a sleeper stays asleep (0). */
 int service_restart(Service *s, char **reterr_why);
 
-/* Back: the deploy that goes on is given up, or the previous build is deployed.  -ENOENT: there is none;
+/* Back: the deploy that goes on is given up, or the previous build is deployed.  -ENODATA: there is none;
  * -ESTALE: its program file has changed. */
 int service_roll_back(Service *s, char **reterr_why);
 

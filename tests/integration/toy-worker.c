@@ -42,8 +42,9 @@ typedef struct Toy {
         bool close_after_answer;
         bool forks_away;
         bool has_grandchild;
-        bool is_deaf; /* SIGTERM and SIGINT are ignored */
-        bool is_rude; /* SIGTERM ends it at once */
+        bool is_deaf;  /* SIGTERM and SIGINT are ignored */
+        bool is_rude;  /* SIGTERM ends it at once */
+        bool is_hasty; /* on SIGTERM it forgets who waits in its queues */
         char headers[256];
 } Toy;
 
@@ -251,6 +252,7 @@ static const struct option switches[] = {
         { "grandchild", no_argument, NULL, 'g' },
         { "deaf", no_argument, NULL, 'd' },
         { "rude", no_argument, NULL, 'x' },
+        { "hasty", no_argument, NULL, 'h' },
         {},
 };
 
@@ -289,6 +291,9 @@ static bool read_switch(Toy *t, int letter, char *value) {
         case 'd':
                 t->is_deaf = true;
                 return true;
+        case 'h':
+                t->is_hasty = true;
+                return true;
         case 'x':
                 t->is_rude = true;
                 return true;
@@ -304,6 +309,7 @@ static int toy_prepare(Toy *t) {
                 .headers = t->headers,
                 .accept_max = t->accept_max,
                 .close_after_answer = t->close_after_answer,
+                .is_hasty = t->is_hasty,
         };
         sigset_t signals;
         int r;
