@@ -76,7 +76,7 @@ CtlResult verb_scale(Ctl *c, char *const *arguments) {
         result = client_call_service(c, name, "Scale", NULL, "u", (uint32_t) n);
         if (result == CTL_OK)
                 result = watch_until(c, name, NULL, has_scaled);
-        return result == CTL_OK ? end_with_state(c, name) : result;
+        return result == CTL_OK ? service_print_state(c, name) : result;
 }
 
 CtlResult verb_kill(Ctl *c, char *const *arguments) {
