@@ -14,6 +14,7 @@
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
 
+#define FACTS_MAX       64U
 #define EXIT_USAGE      2
 #define EXIT_BAD_CONFIG 78
 
@@ -38,12 +39,26 @@ static void print_help(void) {
 }
 
 static void print_version(void) {
+        ReuseFact facts[FACTS_MAX];
         struct utsname kernel;
+        size_t n_facts, n_bad = 0;
 
-        printf("reuseportd " PROJECT_VERSION "\n");
+        printf("reuseportd " PROJECT_VERSION "\n"
+               "built in: sd-bus control socket, sock_diag, classic BPF rule\n");
         if (uname(&kernel) >= 0)
                 printf("kernel %s: SO_REUSEPORT %s\n", kernel.release,
                        reuse_available() ? "yes" : "no");
+
+        n_facts = reuse_facts(facts, ELEMENTS_OF(facts));
+        for (size_t i = 0; i < n_facts; i++)
+                if (facts[i].holds <= 0) {
+                        printf("  %s: %s\n",
+                               facts[i].holds == 0 ? "does not hold" : "could not be tried",
+                               facts[i].text);
+                        n_bad++;
+                }
+        if (n_bad == 0)
+                printf("  all %zu facts about it that we stand on hold\n", n_facts);
 }
 
 /* Returns 0 to go on, 1 when all is done, or -EINVAL. */
