@@ -142,6 +142,9 @@ void service_on_generation_cut(Service *s, const Generation *g);
 /* From Generation: a worker of one on trial is lost. */
 void service_on_worker_lost(Service *s, Generation *g, const char *why);
 
+/* From Generation: one of its workers was started too often.  May free it. */
+void service_on_generation_failed(Service *s, Generation *g);
+
 /* For Deploy. */
 int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why);
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret);
