@@ -6,10 +6,11 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import time
 
 import pytest
-from house import Process, Request, count, get, toy, wait_answers
+from house import IS_LONG, Process, Request, count, get, toy, wait_answers
 
 OK, FAILED, ROLLED_BACK = 0, 1, 7
 ADDRESS = "--address=127.0.0.1:8080"
@@ -339,6 +340,75 @@ def test_the_old_one_killed_in_each_state_is_replaced(house, show):
     show(f"{result['requests']} requests, {result['reset']} reset")
     assert result["refused"] == result["timed_out"] == 0 and result["lost"] <= 3, result
     assert set(generations()) == {"1"}
+
+
+def test_a_version_that_dies_while_it_is_checked_is_rolled_back(house, show):
+    health = 'health_check: { http = "/"; interval = "50ms"; healthy = 100; };'
+    daemon = house.run(toy(["--version=1"], workers=2, service=QUICK % health))
+    running = loads(house, 3600)
+    result = deploy(daemon, *new_version(house, 2, "--exit-after=500", "--exit-code=4"))
+    assert result["code"] == ROLLED_BACK and "exited with status 4" in result["reason"], result
+    settle(daemon)
+    results = [load.stop() for load in running]
+    check_lost_nothing(results, show)
+    assert set(results[0]["versions"]) == {"1"}
+
+
+@pytest.mark.skipif(not IS_LONG, reason="waits for the 30 s of a hook: with --long")
+def test_a_hook_that_hangs_for_30_s_leads_back(house, show):
+    service = 'deploy: { hook_pre = ["/bin/sleep", "1000"]; };'
+    daemon = house.run(toy(["--version=1"], service=service))
+    begun = time.monotonic()
+    result = daemon.ctl("--json", "deploy", "site", timeout=60)
+    show(f"rolled back after {time.monotonic() - begun:.1f} s")
+    assert result.returncode == ROLLED_BACK and "hook_pre took too long" in result.stderr, result
+    assert 29 < time.monotonic() - begun < 32
+
+
+# ---- datagrams ----
+
+
+def ask_datagram(sock):
+    sock.send(b"x")
+    return sock.recv(100).split()[0].decode()
+
+
+def datagram_clients(n):
+    clients = []
+    for _ in range(n):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.settimeout(5)
+        client.connect(("127.0.0.1", 5300))
+        clients.append(client)
+    return clients
+
+
+def test_datagrams_lose_nothing_and_a_share_goes_by_flow(house, show):
+    daemon = house.run(toy(["--version=1"], workers=2, listen='listen_datagram = "127.0.0.1:5300";'))
+    clients = datagram_clients(100)
+    assert {ask_datagram(client) for client in clients} == {"1"}
+    daemon.ctl("deploy", "site", "--no-wait", "--canary", "50", "--step", "1h", *new_version(house, 2))
+    wait_deploy(daemon, "canary")
+    seen = [{ask_datagram(client) for _ in range(5)} for client in clients]
+    assert all(len(versions) == 1 for versions in seen), "a flow met both versions"
+    n_new = sum(versions == {"2"} for versions in seen)
+    assert 20 <= n_new <= 80, n_new
+    assert daemon.ctl("promote", "site").returncode == OK
+    settle(daemon)
+    assert {ask_datagram(client) for client in clients} == {"2"}
+    n = 0
+    for number in range(3, 3 + count(5, 50)):
+        process = subprocess.Popen([str(house.build / "src/ctl/reuseportctl"), "--control", str(daemon.control),
+                                    "deploy", "site", *map(str, new_version(house, number))],
+                                   stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            assert all(ask_datagram(client) for client in clients)  # each is answered, in 5 s
+            n += len(clients)
+        assert process.returncode == OK
+        settle(daemon)
+    show(f"{n} datagrams during deploys, 0 lost, {n_new} of 100 flows at 50 %")
+    for client in clients:
+        client.close()
 
 
 # ---- verbs in states ----
