@@ -110,6 +110,7 @@ static int set_buffer(const Row *row, int fd, const ReuseSockopt *option, int64_
         return 0;
 }
 
+#if defined(SO_BINDTODEVICE) || defined(TCP_CONGESTION)
 static int set_text(const Row *row, int fd, const ReuseSockopt *option, int64_t *effective) {
         size_t length = strlen(option->text);
 
@@ -117,6 +118,7 @@ static int set_text(const Row *row, int fd, const ReuseSockopt *option, int64_t 
                 return -errno;
         return 0;
 }
+#endif
 
 #ifdef SO_TIMESTAMPNS
 static int set_timestamping(const Row *row, int fd, const ReuseSockopt *option,
