@@ -196,7 +196,7 @@ def test_a_dead_socket_is_replaced_and_a_living_one_is_not(house):
     second = house.start(toy(listen='listen_stream = ":8081";'),
                          arguments=["--control", str(first.control)])
     assert second.wait() == 1
-    assert second.log.has("somebody listens there")
+    second.log.wait("somebody listens there")
     assert first.ctl("list").returncode == OK
     first.signal(signal.SIGKILL)
     first.wait()
