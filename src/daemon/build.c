@@ -8,6 +8,17 @@
 
 #include "base/text.h"
 
+/* Within another root the path is what it says, seen from ours. */
+static char *find_program(const Build *b) {
+        char *path;
+
+        if (!b->service->root_directory)
+                return realpath(b->arguments[0], NULL);
+
+        return asprintf(&path, "%s%s", b->service->root_directory, b->arguments[0]) < 0 ? NULL
+                                                                                        : path;
+}
+
 static int fill(Build *b, char *const *arguments, char *const *environment) {
         int r;
 
@@ -24,12 +35,13 @@ static int fill(Build *b, char *const *arguments, char *const *environment) {
         }
 
         /* What cannot be resolved is executed as it is written, and the error then says what is wrong. */
-        b->program = realpath(b->arguments[0], NULL);
+        b->program = find_program(b);
         if (b->program && stat(b->program, &b->program_stat) < 0) {
                 free(b->program);
                 b->program = NULL;
         }
-        if (b->service->working_directory && !strchr(b->service->working_directory, '%'))
+        if (b->service->working_directory && !b->service->root_directory &&
+            !strchr(b->service->working_directory, '%'))
                 b->working_directory = realpath(b->service->working_directory, NULL);
 
         return 0;

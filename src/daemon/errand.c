@@ -58,29 +58,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int start(Errand *c, char *const *argv, char *const *environment, int *ret_pidfd,
-                 const char **reterr_what) {
-        _cleanup_close_ int null = -EBADF;
-        SpawnPlan plan;
-
-        *reterr_what = "open /dev/null for";
-        null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null < 0)
-                return -errno;
-
-        plan = (SpawnPlan){
-                .argv = argv,
-                .environment = environment,
-                .stdin_fd = null,
-                .stdout_fd = STDOUT_FILENO,
-                .stderr_fd = STDERR_FILENO,
-                .death_signal = SIGKILL,
-        };
-        return spawn(&plan, &c->pid, ret_pidfd, reterr_what);
-}
-
-int errand_new(sd_event *event, char *const *argv, char *const *environment, uint64_t timeout_usec,
-               ErrandHandler handler, void *userdata, Errand **ret, const char **reterr_what) {
+int errand_new_by_plan(sd_event *event, const SpawnPlan *plan, uint64_t timeout_usec,
+                       ErrandHandler handler, void *userdata, Errand **ret,
+                       const char **reterr_what) {
         _cleanup_(errand_freep) Errand *c = NULL;
         _cleanup_close_ int pidfd = -EBADF;
         int r;
@@ -92,7 +72,7 @@ int errand_new(sd_event *event, char *const *argv, char *const *environment, uin
 
         c->handler = handler;
         c->userdata = userdata;
-        r = start(c, argv, environment, &pidfd, reterr_what);
+        r = spawn(plan, &c->pid, &pidfd, reterr_what);
         if (r < 0)
                 return r;
 
@@ -110,6 +90,27 @@ int errand_new(sd_event *event, char *const *argv, char *const *environment, uin
 
         *ret = TAKE_PTR(c);
         return 0;
+}
+
+int errand_new(sd_event *event, char *const *argv, char *const *environment, uint64_t timeout_usec,
+               ErrandHandler handler, void *userdata, Errand **ret, const char **reterr_what) {
+        _cleanup_close_ int null = -EBADF;
+        SpawnPlan plan;
+
+        *reterr_what = "open /dev/null for";
+        null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null < 0)
+                return -errno;
+
+        plan = (SpawnPlan){
+                .argv = argv,
+                .environment = environment,
+                .stdin_fd = null,
+                .stdout_fd = STDOUT_FILENO,
+                .stderr_fd = STDERR_FILENO,
+                .death_signal = SIGKILL,
+        };
+        return errand_new_by_plan(event, &plan, timeout_usec, handler, userdata, ret, reterr_what);
 }
 
 Errand *errand_free(Errand *c) {

@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "daemon/spawn.h"
 
 typedef struct Errand Errand;
 
@@ -28,6 +29,11 @@ typedef void (*ErrandHandler)(ErrandResult result, const char *how, void *userda
  * @reterr_what         what could not be done: "execute", … */
 int errand_new(sd_event *event, char *const *argv, char *const *environment, uint64_t timeout_usec,
                ErrandHandler handler, void *userdata, Errand **ret, const char **reterr_what);
+
+/* The same with a plan of one's own, borrowed for the time of the call. */
+int errand_new_by_plan(sd_event *event, const SpawnPlan *plan, uint64_t timeout_usec,
+                       ErrandHandler handler, void *userdata, Errand **ret,
+                       const char **reterr_what);
 
 /* Kills it if it still runs. */
 Errand *errand_free(Errand *c);

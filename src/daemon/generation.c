@@ -11,6 +11,7 @@
 #include "daemon/manager.h"
 #include "daemon/service.h"
 #include "daemon/timer.h"
+#include "daemon/worker-end.h"
 
 static const char *const colors[REUSE_BANKS_MAX] = { "blue", "green", "amber", "violet" };
 
@@ -190,11 +191,38 @@ static void start_slot(GenerationSlot *slot) {
                 schedule_restart(slot, NULL);
 }
 
+static bool may_start(GenerationSlot *slot) {
+        const ServiceSettings *s = slot->generation->settings;
+
+        return start_limit_take(&slot->starts, s->start_limit_interval_usec,
+                                (unsigned) s->start_limit_burst, now_usec());
+}
+
+static void give_up(GenerationSlot *slot) {
+        Generation *g = slot->generation;
+        const ServiceSettings *s = g->settings;
+        LogFields fields = { .service = s->name, .generation = g->number };
+        char duration[DURATION_TEXT_SIZE];
+
+        log_fields(LOG_ERR, &fields,
+                   "%s/%u worker %u was started %d times within start_limit_interval = %s; the "
+                   "service fails",
+                   s->name, g->number, slot->number, s->start_limit_burst,
+                   format_duration(s->start_limit_interval_usec, duration, sizeof(duration)));
+        g->has_failed = true;
+        service_on_generation_failed(g->service, g);
+}
+
 static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
         GenerationSlot *slot = userdata;
         Generation *g = slot->generation;
 
         slot->restart = timer_disarm(slot->restart);
+        if (!may_start(slot)) {
+                give_up(slot);
+                return 0;
+        }
+
         g->n_restarts++;
         start_slot(slot);
         service_on_generation_changed(g->service, g);
@@ -249,8 +277,10 @@ void generation_start(Generation *g) {
                 return;
         }
 
-        for (unsigned i = 0; i < g->n_slots; i++)
+        for (unsigned i = 0; i < g->n_slots; i++) {
+                (void) may_start(&g->slots[i]); /* the first of all, which counts */
                 start_slot(&g->slots[i]);
+        }
         service_on_generation_changed(g->service, g);
 }
 
@@ -354,6 +384,7 @@ void generation_forget_failures(Generation *g) {
                 GenerationSlot *slot = &g->slots[i];
 
                 slot->n_failures = 0;
+                slot->starts = (StartLimit){ 0 };
                 if (slot->restart)
                         (void) timer_arm(g->service->manager->event, &slot->restart,
                                          g->settings->restart_delay_usec, on_restart, slot);
@@ -397,6 +428,10 @@ static bool is_wanted_again(const Generation *g, const Worker *w) {
 
         assert(false);
         return false;
+}
+
+void generation_on_worker_ended(Generation *g, Worker *w) {
+        service_on_generation_changed(g->service, g);
 }
 
 void generation_on_worker_gone(Generation *g, Worker *w) {

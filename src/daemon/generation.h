@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/build.h"
+#include "daemon/start-limit.h"
 #include "daemon/worker.h"
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
@@ -23,7 +24,8 @@ typedef struct GenerationSlot {
         unsigned number;
         Worker *worker;           /* NULL: none now */
         sd_event_source *restart; /* armed: one comes */
-        unsigned n_failures;      /* in a row, before ready: for the back-off */
+        StartLimit starts;
+        unsigned n_failures; /* in a row, before ready: for the back-off */
         bool has_been_ready;
         bool is_let_go; /* asked to stop, since fewer are wanted */
 } GenerationSlot;
@@ -119,4 +121,6 @@ void generation_on_worker_cut(Generation *g);
 
 /* From Worker. */
 void generation_on_worker_ready(Generation *g, Worker *w);
+/* Its process has ended; what goes after it still runs. */
+void generation_on_worker_ended(Generation *g, Worker *w);
 void generation_on_worker_gone(Generation *g, Worker *w);

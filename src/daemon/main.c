@@ -18,12 +18,20 @@
 #define EXIT_USAGE      2
 #define EXIT_BAD_CONFIG 78
 
-#define OPTION_CONTROL 256
+enum {
+        OPTION_CONTROL = 256,
+        OPTION_LOG_LEVEL,
+        OPTION_LOG_TARGET,
+        OPTION_PRINT_CONFIG,
+};
 
 typedef struct Options {
         const char *config_file;
         const char *control;
+        int log_level;        /* negative: that of the settings */
+        LogTarget log_target; /* the same */
         bool only_check;
+        bool only_print;
 } Options;
 
 static void print_help(void) {
@@ -31,6 +39,9 @@ static void print_help(void) {
                "Opens the sockets of the endpoints in its configuration and hands them to services.\n\n"
                "  -c, --config FILE  configuration (default: " CONFIG_FILE ")\n"
                "  -t, --check        read and check everything, print every problem, start nothing\n"
+               "      --print-config show the effective configuration, and where each value is from\n"
+               "      --log-level LEVEL  err, warning, notice, info or debug\n"
+               "      --log-target TARGET  journal, stderr or auto\n"
                "      --control SOCKET  where reuseportctl speaks to it (default: control in the\n"
                "                     runtime directory)\n"
                "  -h, --help         this text\n"
@@ -61,19 +72,36 @@ static void print_version(void) {
                 printf("  all %zu facts about it that we stand on hold\n", n_facts);
 }
 
+/* Returns -EINVAL. */
+static int complain(const char *what, const char *word, const char *const names[], size_t n_names) {
+        fprintf(stderr, "reuseportd: '%s' is no %s; there are", word, what);
+        for (size_t i = 0; i < n_names; i++)
+                if (names[i])
+                        fprintf(stderr, " %s", names[i]);
+        fprintf(stderr, "\n");
+        return -EINVAL;
+}
+
 /* Returns 0 to go on, 1 when all is done, or -EINVAL. */
 static int read_command_line(int argc, char *argv[], Options *ret) {
         static const struct option options[] = {
                 { "config", required_argument, NULL, 'c' },
                 { "control", required_argument, NULL, OPTION_CONTROL },
                 { "check", no_argument, NULL, 't' },
+                { "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
+                { "log-target", required_argument, NULL, OPTION_LOG_TARGET },
+                { "print-config", no_argument, NULL, OPTION_PRINT_CONFIG },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, 'V' },
                 { 0 },
         };
         int c;
 
-        *ret = (Options){ .config_file = CONFIG_FILE };
+        *ret = (Options){
+                .config_file = CONFIG_FILE,
+                .log_level = -EINVAL,
+                .log_target = LOG_TARGET_INVALID,
+        };
 
         while ((c = getopt_long(argc, argv, "c:thV", options, NULL)) >= 0)
                 switch (c) {
@@ -85,6 +113,21 @@ static int read_command_line(int argc, char *argv[], Options *ret) {
                         break;
                 case 't':
                         ret->only_check = true;
+                        break;
+                case OPTION_PRINT_CONFIG:
+                        ret->only_print = true;
+                        break;
+                case OPTION_LOG_LEVEL:
+                        ret->log_level = log_level_from_string(optarg);
+                        if (ret->log_level < 0)
+                                return complain("log level", optarg, log_level_names,
+                                                LOG_LEVELS_MAX);
+                        break;
+                case OPTION_LOG_TARGET:
+                        ret->log_target = log_target_from_string(optarg);
+                        if (ret->log_target < 0)
+                                return complain("log target", optarg, log_target_names,
+                                                LOG_TARGET_MAX);
                         break;
                 case 'h':
                         print_help();
@@ -143,7 +186,14 @@ int main(int argc, char *argv[]) {
                 return EXIT_SUCCESS;
         }
 
-        (void) log_open(LOG_TARGET_AUTO, NULL);
+        if (options.only_print) {
+                r = settings_print(settings, stdout);
+                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        }
+
+        log_set_level(options.log_level >= 0 ? options.log_level : settings->daemon.log_level);
+        (void) log_open(options.log_target >= 0 ? options.log_target : settings->daemon.log_target,
+                        NULL);
         r = manager_new(settings, options.control, &manager);
         if (r < 0)
                 return EXIT_FAILURE;

@@ -452,6 +452,12 @@ static void front_is_empty(Service *s, bool has_failed) {
         refuse_all(s);
 }
 
+void service_on_generation_failed(Service *s, Generation *g) {
+        if (g->bank == s->front && !s->deploy)
+                refuse_all(s);
+        generation_stop(g, s->settings->timeout_stop_usec);
+}
+
 void service_on_generation_gone(Service *s, Generation *g) {
         bool has_failed = g->has_failed;
         unsigned bank = g->bank;

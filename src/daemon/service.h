@@ -162,6 +162,9 @@ void service_scale_go_on(Service *s);
 /* Slots that are given up are no longer drained: the ports refuse. */
 void service_scale_end(Service *s);
 
+/* From Generation: one of its workers was started too often.  May free it. */
+void service_on_generation_failed(Service *s, Generation *g);
+
 /* For Deploy. */
 int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why);
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret);

@@ -7,11 +7,16 @@
  * spawn() returns.  Until exec the child shares our memory: it makes system calls only.
  */
 
+#include <linux/filter.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-/* Everything is borrowed for the time of the call. */
+#include "settings/settings.h"
+
+/* Everything is borrowed for the time of the call; what is zero is inherited from us. */
 typedef struct SpawnPlan {
         const char *program; /* a path; NULL: argv[0] */
         char *const *argv;
@@ -19,13 +24,28 @@ typedef struct SpawnPlan {
         const int *fds;           /* become 3, 4, … in this order; all else is closed */
         size_t n_fds;
         int stdin_fd, stdout_fd, stderr_fd;
-        const char *working_directory; /* NULL: stay */
+        int death_signal; /* sent to the child when we die; 0 = none */
+
+        /* as whom */
         bool has_user;
         uid_t uid;
         gid_t gid;
         const gid_t *groups;
         size_t n_groups;
-        int death_signal; /* sent to the child when we die; 0 = none */
+        uint64_t ambient_capabilities; /* bit = capability */
+        bool no_new_privileges;
+        const struct sock_fprog *system_calls; /* a filter for seccomp(2) */
+
+        /* in what surroundings */
+        const char *root_directory;
+        const char *working_directory; /* within the root */
+        const ResourceLimit *limits;   /* RLIMIT_NLIMITS of them, by resource */
+        const cpu_set_t *cpus;
+        const char *oom_score_adjust; /* in decimal */
+        bool has_nice;
+        int nice;
+        bool has_umask;
+        mode_t umask;
 } SpawnPlan;
 
 /* Of the descriptors that are passed. */
@@ -37,7 +57,7 @@ typedef struct SpawnPlan {
 /* Starts the process in a session of its own with all signals at their defaults.
  *
  * @ret_pidfd   of the child, close-on-exec, the caller's
- * @reterr_what what failed, for a sentence: "exec", "chdir", …; a constant
+ * @reterr_what what failed, for a sentence: "execute", "change the user of", …; a constant
  *
  * Returns 0, and then the program runs; or a negative errno, and then nothing is left behind. */
 int spawn(const SpawnPlan *plan, pid_t *ret_pid, int *ret_pidfd, const char **reterr_what);

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -14,15 +13,14 @@
 #include "daemon/bus.h"
 #include "daemon/endpoint.h"
 #include "daemon/generation.h"
-#include "daemon/handoff.h"
 #include "daemon/manager.h"
 #include "daemon/service.h"
 #include "daemon/spawn.h"
 #include "daemon/timer.h"
+#include "daemon/worker-end.h"
+#include "daemon/worker-plan.h"
 
-/* Workers do not outlive us while there is no store that could give them back to a successor: they are
- * asked to end, as many a server that forks can end its own children only then. */
-#define DEATH_SIGNAL SIGTERM
+#define WHY_SIZE_BYTES 512
 
 static const char *const state_names[WORKER_STATE_MAX] = {
         [WORKER_STARTING] = "starting",
@@ -116,10 +114,22 @@ static void worker_set_state(Worker *w, WorkerState state) {
 /* The process group is named by the pid, which stays taken until we reap it, and as long as there is
  * anybody in its session. */
 static void kill_group(const Worker *w, int signal_number) {
+        if (w->build->service->kill_mode == KILL_MODE_PROCESS) {
+                if (!w->has_ended)
+                        (void) worker_signal(w, signal_number);
+                return;
+        }
+
         if (w->main)
                 (void) main_process_signal(w->main, signal_number);
         if (w->pid > 0 && (!w->has_left_main || getsid(worker_main_pid(w)) == w->pid))
                 (void) kill(-w->pid, signal_number); /* ESRCH: all are gone */
+}
+
+/* Who has no process is gone as soon as its command is; but not while our caller looks at it. */
+static void end_in_next_turn(Worker *w) {
+        w->commands = worker_commands_free(w->commands);
+        set_deadline(w, 0);
 }
 
 void worker_stop(Worker *w, uint64_t timeout_usec) {
@@ -129,8 +139,14 @@ void worker_stop(Worker *w, uint64_t timeout_usec) {
         if (w->state == WORKER_STOPPING)
                 return;
 
+        w->was_asked = true;
         w->stop_timeout_usec = timeout_usec;
         worker_set_state(w, WORKER_STOPPING);
+        if (w->pid == 0) {
+                end_in_next_turn(w);
+                return;
+        }
+
         worker_log(w, LOG_DEBUG, "is sent %s", format_signal(signal_number, name, sizeof(name)));
         if (worker_signal(w, signal_number) < 0)
                 worker_log(w, LOG_WARNING, "could not be sent %s: %m", name);
@@ -139,6 +155,9 @@ void worker_stop(Worker *w, uint64_t timeout_usec) {
 int worker_signal(const Worker *w, int signal_number) {
         if (w->main)
                 return main_process_signal(w->main, signal_number);
+
+        if (w->pid == 0 || w->has_ended)
+                return -ESRCH;
 
         return kill(w->pid, signal_number) < 0 ? -errno : 0;
 }
@@ -155,10 +174,102 @@ void worker_kill(Worker *w) {
                                  w->build->service->timeout_stop_usec, on_timer, w);
 }
 
+static void set_ready(Worker *w) {
+        worker_set_state(w, WORKER_READY);
+        worker_log(w, LOG_INFO, "is ready");
+        generation_on_worker_ready(w->generation, w);
+}
+
+static void log_end(const Worker *w) {
+        int level = worker_ended_well(w) || w->was_asked ? LOG_INFO : LOG_WARNING;
+        LogFields fields = fields_of(w);
+        char how[WHY_SIZE_BYTES];
+
+        worker_describe_end(w, how, sizeof(how));
+        bus_on_worker_changed(w->generation->service->manager->bus, w, "gone", how);
+        log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
+}
+
+/* Who does not answer must not keep visitors: it leaves the rule when it is gone, and it goes at once. */
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
+        Worker *w = userdata;
+        char duration[DURATION_TEXT_SIZE];
+
+        worker_log(w, LOG_WARNING, "has not said WATCHDOG=1 within %s, killing it",
+                   format_duration(w->watchdog_usec, duration, sizeof(duration)));
+        w->result = "watchdog";
+        kill_group(w, SIGKILL);
+        return 0;
+}
+
+static void on_post(const char *why, void *userdata) {
+        Worker *w = userdata;
+
+        w->commands = worker_commands_free(w->commands);
+        generation_on_worker_gone(w->generation,
+                                  w); /* what failed is logged, and nobody waits for it */
+}
+
+/* Nothing of it is left but what the settings want to be run behind it. */
+static void worker_ended(Worker *w) {
+        const ServiceSettings *s = w->build->service;
+        char **variables = NULL;
+
+        if (s->exec_stop_post.n_commands == 0) {
+                generation_on_worker_gone(w->generation, w);
+                return;
+        }
+
+        w->stop_timeout_usec = USEC_INFINITY; /* each command has its own */
+        worker_set_state(w, WORKER_STOPPING);
+        if (worker_put_end(w, &variables) < 0 ||
+            worker_commands_new(w, &s->exec_stop_post, "exec_stop_post", variables,
+                                s->timeout_stop_usec, on_post, w, &w->commands) < 0)
+                end_in_next_turn(w);
+        generation_on_worker_ended(w->generation, w);
+}
+
+/* Its main process is gone. */
+static void on_end(Worker *w, const siginfo_t *info) {
+        if (w->has_ended)
+                return;
+
+        notify_drain(w->notify); /* it may have said READY=1 with its last breath */
+        w->has_ended = true;
+        w->end = *info;
+        log_end(w);
+
+        /* Whom it leaves behind would keep our sockets, and steal from its successor. */
+        kill_group(w, SIGKILL);
+
+        worker_ended(w);
+}
+
+/* There was no process, and none will be. */
+static void end_unstarted(Worker *w, const char *why) {
+        w->commands = worker_commands_free(w->commands);
+        w->why_not_started = strdup(why);
+        w->has_ended = true;
+        w->end = (siginfo_t){ .si_code = CLD_EXITED, .si_status = EXIT_FAILURE };
+        w->result = "resources";
+        log_end(w);
+        worker_ended(w);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
         const ServiceSettings *s = w->build->service;
         char duration[DURATION_TEXT_SIZE], name[32];
+
+        if (w->pid == 0) {
+                end_unstarted(w, w->was_asked ? "it was asked to stop"
+                                              : "timeout_start was over before exec_start_pre");
+                return 0;
+        }
+        if (w->has_ended) { /* exec_stop_post was cut short */
+                generation_on_worker_gone(w->generation, w);
+                return 0;
+        }
 
         if (w->state == WORKER_STARTING) {
                 const char *why = w->readiness ? readiness_why_not(w->readiness) : NULL;
@@ -167,6 +278,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                            "was not ready within timeout_start = %s, killing it%s%s",
                            format_duration(s->timeout_start_usec, duration, sizeof(duration)),
                            why ? ": " : "", why ?: "");
+                w->result = "timeout";
                 kill_group(w, SIGKILL);
                 return 0;
         }
@@ -183,68 +295,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
                    format_signal(s->final_kill_signal, name, sizeof(name)));
         worker_kill(w);
         return 0;
-}
-
-static void set_ready(Worker *w) {
-        worker_set_state(w, WORKER_READY);
-        worker_log(w, LOG_INFO, "is ready");
-        generation_on_worker_ready(w->generation, w);
-}
-
-bool worker_ended_well(const Worker *w) {
-        if (w->end.si_code == CLD_EXITED)
-                return w->end.si_status == 0;
-
-        return w->state == WORKER_STOPPING && !w->was_cut &&
-               w->end.si_status == w->build->service->kill_signal;
-}
-
-void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes) {
-        const char *when = w->has_been_ready ? "" : " before it was ready";
-        char name[32];
-
-        if (w->end.si_code == CLD_EXITED)
-                snprintf(buffer, size_bytes, "worker %u (pid %d) exited with status %d%s", w->slot,
-                         (int) w->pid, w->end.si_status, when);
-        else
-                snprintf(buffer, size_bytes, "worker %u (pid %d) was ended by %s%s", w->slot,
-                         (int) w->pid, format_signal(w->end.si_status, name, sizeof(name)), when);
-}
-
-static void log_end(const Worker *w) {
-        int level = worker_ended_well(w) || w->state == WORKER_STOPPING ? LOG_INFO : LOG_WARNING;
-        LogFields fields = fields_of(w);
-        char how[128];
-
-        worker_describe_end(w, how, sizeof(how));
-        bus_on_worker_changed(w->generation->service->manager->bus, w, "gone", how);
-        log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
-}
-
-/* Who does not answer must not keep visitors: it leaves the rule when it is gone, and it goes at once. */
-static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
-        Worker *w = userdata;
-        char duration[DURATION_TEXT_SIZE];
-
-        worker_log(w, LOG_WARNING, "has not said WATCHDOG=1 within %s, killing it",
-                   format_duration(w->watchdog_usec, duration, sizeof(duration)));
-        kill_group(w, SIGKILL);
-        return 0;
-}
-
-/* Its main process is gone. */
-static void on_end(Worker *w, const siginfo_t *info) {
-        if (w->end.si_pid != 0)
-                return;
-
-        notify_drain(w->notify); /* it may have said READY=1 with its last breath */
-        w->end = *info;
-        log_end(w);
-
-        /* Whom it leaves behind would keep our sockets, and steal from its successor. */
-        kill_group(w, SIGKILL);
-
-        generation_on_worker_gone(w->generation, w);
 }
 
 /* The pid, and with it the name of the group, is taken until we return. */
@@ -325,73 +375,24 @@ void worker_on_accepted(Worker *w) {
         set_ready(w);
 }
 
-/* Returns a descriptor of the caller's, or a copy of ours. */
-static int open_output(const Output *output, int inherited) {
-        int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, fd;
-
-        switch (output->kind) {
-        case OUTPUT_NULL:
-                fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-                break;
-        case OUTPUT_FILE:
-                fd = open(output->path, flags, 0644);
-                break;
-        case OUTPUT_APPEND:
-                fd = open(output->path, flags | O_APPEND, 0644);
-                break;
-        case OUTPUT_INHERIT:
-        case OUTPUT_JOURNAL:
-        case OUTPUT_AUTO:
-        case OUTPUT_KIND_MAX:
-        case OUTPUT_KIND_INVALID:
-        default:
-                fd = fcntl(inherited, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        }
-
-        return fd < 0 ? -errno : fd_move_above_stdio(fd);
-}
-
 static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
-        const ServiceSettings *s = w->build->service;
-        _cleanup_close_ int in = -EBADF, out = -EBADF, err = -EBADF;
-        _cleanup_(handoff_done) Handoff handoff = { .stdin_fd = -EBADF };
-        SpawnPlan plan;
+        WorkerPlan plan;
         int r;
 
-        *reterr_what = "open the outputs of";
-        in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (in < 0)
-                return -errno;
-        out = open_output(&s->standard_output, STDOUT_FILENO);
-        if (out < 0)
-                return out;
-        err = open_output(&s->standard_error, STDERR_FILENO);
-        if (err < 0)
-                return err;
+        r = worker_plan_init(&plan, w, /* command= */ NULL, /* variables= */ NULL, reterr_what);
+        if (r >= 0)
+                r = spawn(&plan.spawn, &w->pid, ret_pidfd, reterr_what);
+        worker_plan_done(&plan);
+        return r;
+}
 
-        *reterr_what = "prepare";
-        r = handoff_init(w->generation, w->build, w->slot, notify_path(w->notify), &handoff);
-        if (r < 0)
-                return r;
-
-        plan = (SpawnPlan){
-                .program = w->build->program,
-                .argv = handoff.arguments,
-                .environment = handoff.environment,
-                .fds = handoff.fds,
-                .n_fds = handoff.n_fds,
-                .stdin_fd = handoff.stdin_fd >= 0 ? handoff.stdin_fd : in,
-                .stdout_fd = out,
-                .stderr_fd = err,
-                .working_directory = handoff.working_directory,
-                .has_user = s->has_user,
-                .uid = s->uid,
-                .gid = s->gid,
-                .groups = s->groups,
-                .n_groups = s->n_groups,
-                .death_signal = DEATH_SIGNAL,
-        };
-        return spawn(&plan, &w->pid, ret_pidfd, reterr_what);
+/* Ends it at once. */
+static void reap(Worker *w) {
+        kill_group(w, SIGKILL);
+        if (!w->has_left_main)
+                (void) waitpid(w->pid, NULL, 0);
+        w->child = sd_event_source_disable_unref(w->child);
+        w->pid = 0;
 }
 
 /* @pidfd  taken always */
@@ -413,35 +414,68 @@ static int watch_child(Worker *w, int pidfd) {
         return sd_event_source_set_priority(w->child, SD_EVENT_PRIORITY_IMPORTANT);
 }
 
-static int begin(Worker *w, const char **reterr_what) {
+/* Returns 0 or a negative errno, and then there is no process. */
+static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
+        const char *what = "start";
+        int r, pidfd;
+
+        r = spawn_worker(w, &pidfd, &what);
+        if (r >= 0) {
+                what = "watch";
+                r = watch_child(w, pidfd);
+                if (r >= 0 && w->build->service->type == SERVICE_TYPE_EXEC)
+                        r = readiness_new(w, &w->readiness);
+                if (r < 0)
+                        reap(w);
+        }
+        if (r >= 0)
+                worker_log(w, LOG_INFO, "started");
+        else
+                snprintf(reterr_why, size_bytes, "cannot %s %s: %s", what, w->build->arguments[0],
+                         strerror(-r));
+
+        return r;
+}
+
+static void on_pre(const char *why, void *userdata) {
+        Worker *w = userdata;
+        char text[WHY_SIZE_BYTES];
+
+        w->commands = worker_commands_free(w->commands);
+        snprintf(text, sizeof(text), "exec_start_pre: %s", why ?: "");
+        if (why || launch(w, text, sizeof(text)) < 0)
+                end_unstarted(w, text);
+}
+
+static int begin(Worker *w) {
         Manager *manager = w->generation->service->manager;
         const ServiceSettings *s = w->build->service;
         _cleanup_free_ char *path = NULL;
-        int r, pidfd;
+        LogFields fields = fields_of(w);
+        char why[WHY_SIZE_BYTES];
+        int r;
 
-        *reterr_what = "prepare";
         path = manager_notify_path(manager);
         if (!path)
                 return -ENOMEM;
 
         r = notify_new(w, manager->event, path, s->has_user ? s->uid : geteuid(), &w->notify);
+        if (r >= 0 && s->exec_start_pre.n_commands > 0)
+                r = worker_commands_new(w, &s->exec_start_pre, "exec_start_pre", NULL,
+                                        USEC_INFINITY, on_pre, w, &w->commands);
+        snprintf(why, sizeof(why), "cannot prepare %s: %s", w->build->arguments[0],
+                 r < 0 ? strerror(-r) : "");
+        if (r >= 0 && !w->commands)
+                r = launch(w, why, sizeof(why));
         if (r < 0)
-                return r;
-        r = spawn_worker(w, &pidfd, reterr_what);
-        if (r < 0)
-                return r;
+                log_fields(LOG_ERR, &fields, "%s/%u worker %u: %s", s->name, w->generation->number,
+                           w->slot, why);
 
-        *reterr_what = "watch";
-        r = watch_child(w, pidfd);
-        if (r < 0 || s->type != SERVICE_TYPE_EXEC)
-                return r;
-
-        return readiness_new(w, &w->readiness);
+        return r;
 }
 
 int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
         _cleanup_(worker_freep) Worker *w = NULL;
-        const char *what;
         int r;
 
         w = calloc(1, sizeof(*w));
@@ -452,19 +486,11 @@ int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
         w->build = build_ref(build);
         w->slot = slot;
         w->watchdog_usec = build->service->watchdog_usec;
-        r = begin(w, &what);
-        if (r < 0) {
-                LogFields fields = fields_of(w);
-
-                log_fields(LOG_ERR, &fields, "%s/%u worker %u: cannot %s %s: %s",
-                           build->service->name, g->number, slot, what, build->arguments[0],
-                           strerror(-r));
+        r = begin(w);
+        if (r < 0)
                 return r;
-        }
 
         worker_set_state(w, WORKER_STARTING);
-        worker_log(w, LOG_INFO, "started");
-
         *ret = TAKE_PTR(w);
         return 0;
 }
@@ -473,11 +499,8 @@ Worker *worker_free(Worker *w) {
         if (!w)
                 return NULL;
 
-        if (w->pid > 0 && w->end.si_pid == 0) {
-                kill_group(w, SIGKILL);
-                if (!w->has_left_main)
-                        (void) waitpid(w->pid, NULL, 0);
-        }
+        if (w->pid > 0 && !w->has_ended)
+                reap(w);
 
         w->child = sd_event_source_disable_unref(w->child);
         w->main = main_process_free(w->main);
@@ -485,7 +508,9 @@ Worker *worker_free(Worker *w) {
         w->timer = timer_disarm(w->timer);
         w->readiness = readiness_free(w->readiness);
         w->notify = notify_free(w->notify);
+        w->commands = worker_commands_free(w->commands);
         w->build = build_unref(w->build);
+        free(w->why_not_started);
         free(w->status_text);
         free(w);
         return NULL;

@@ -2,9 +2,12 @@
 
 /* One process that we start, holding exactly one descriptor for each address of its service.
  *
- *      spawned ──► starting ──► ready ──► stopping ──► reaped, freed
- *                      │                     ▲
- *                      └─────────────────────┘  asked to stop, or timeout_start is over
+ *      starting ──► ready ──► stopping ──► reaped, freed
+ *          │                     ▲
+ *          └─────────────────────┘  asked to stop, or timeout_start is over
+ *
+ * Around it stand commands of the settings: while those before it run it is starting and has no process
+ * yet, while those after it run it is stopping and has none any more.
  *
  * Its death is seen from every state by its pidfd.  What follows from readiness and death is decided
  * by the generation; a worker only looks after its own process, its notify socket and its deadline.
@@ -22,6 +25,7 @@
 #include "daemon/main-process.h"
 #include "daemon/notify.h"
 #include "daemon/readiness.h"
+#include "daemon/worker-commands.h"
 
 typedef struct Generation Generation;
 
@@ -40,23 +44,28 @@ struct Worker {
         WorkerState state; /* written by worker_set_state() alone */
         uint64_t since_usec;
         uint64_t stop_timeout_usec;
-        pid_t pid;
-        sd_event_source *child; /* owns the pidfd */
-        MainProcess *main;      /* another one than we started; NULL: the one that we started */
-        bool has_left_main;     /* the one that we started is gone, and @main is still there */
-        sd_event_source *timer; /* of the state */
-        uint64_t deadline_usec; /* of the timer; USEC_INFINITY: none */
+        WorkerCommands *commands; /* that run before it or after it; NULL: none does now */
+        pid_t pid;                /* 0: not started yet */
+        sd_event_source *child;   /* owns the pidfd */
+        MainProcess *main;        /* another one than we started; NULL: the one that we started */
+        bool has_left_main;       /* the one that we started is gone, and @main is still there */
+        sd_event_source *timer;   /* of the state */
+        uint64_t deadline_usec;   /* of the timer; USEC_INFINITY: none */
         sd_event_source *watchdog;
         uint64_t watchdog_usec; /* 0: none */
         Notify *notify;
         Readiness *readiness; /* of type "exec", while starting */
         char *status_text;
         bool has_been_ready;
-        bool was_cut;  /* the final signal was needed */
-        siginfo_t end; /* how it ended; si_pid 0 before */
+        bool was_asked; /* to stop */
+        bool was_cut;   /* the final signal was needed */
+        bool has_ended;
+        const char *result; /* as systemd.exec(5) has it in SERVICE_RESULT, if not by its end alone */
+        char *why_not_started; /* a command before it, or itself; NULL: it was */
+        siginfo_t end;         /* how it ended */
 };
 
-/* Starts a process for that slot.
+/* Starts a process for that slot, or what goes before it.
  *
  * What fails is logged.  Returns 0 or a negative errno, and then there is no process. */
 int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret);
@@ -64,7 +73,7 @@ int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret);
 /* Asks it to stop; after @timeout_usec the final signal follows. */
 void worker_stop(Worker *w, uint64_t timeout_usec);
 
-/* Any signal, for the process that was started.  Returns 0 or a negative errno. */
+/* Any signal, for the process that was started.  Returns 0 or a negative errno; -ESRCH: there is none. */
 int worker_signal(const Worker *w, int signal_number);
 
 /* The final signal, now, for its whole process group. */
@@ -76,14 +85,8 @@ DEFINE_CLEANUP(Worker, worker_free)
 
 const char *worker_state_to_string(WorkerState state);
 
-/* Whether it ended as it should: exit status 0, or the signal that we sent. */
-bool worker_ended_well(const Worker *w);
-
 /* Of its main process. */
 pid_t worker_main_pid(const Worker *w);
-
-/* "worker 2 (pid 4711) exited with status 1 before it was ready" */
-void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes);
 
 /* From Readiness: it has accepted on every address. */
 void worker_on_accepted(Worker *w);

@@ -183,8 +183,9 @@ static const SettingRow rows[] = {
                         .max = YEAR_USEC,
                         .default_words = "off; 10s if start_limit_burst is set",
                         .applies = APPLIES_NOW,
-                        .help = "A service whose workers are started more than start_limit_burst "
-                                "times within this time is failed, until somebody starts it again.",
+                        .help = "A service is failed when one of its workers was to be started more "
+                                "than start_limit_burst times within this time, until somebody "
+                                "starts it again.",
         },
         {
                         .name = "start_limit_burst",

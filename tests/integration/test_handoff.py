@@ -2,10 +2,9 @@
 
 import json
 import socket
-import stat
 
 import pytest
-from house import DEADLINE, get
+from house import DEADLINE
 
 # Says what it was given, in one line, and stays.
 TELL = '''

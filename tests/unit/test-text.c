@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +120,19 @@ static void lists_grow_copy_and_compare(void **state) {
         assert_false(strv_equal(list, copy));
 }
 
+static void a_variable_takes_the_place_of_its_like(void **state) {
+        _cleanup_strv_ char **list = NULL;
+
+        assert_int_equal(strv_consume_variable(&list, strdup("A=1")), 0);
+        assert_int_equal(strv_consume_variable(&list, strdup("AB=2")), 0);
+        assert_int_equal(strv_consume_variable(&list, strdup("A=3")), 0);
+        assert_int_equal(strv_length(list), 2);
+        assert_string_equal(list[0], "A=3");
+        assert_string_equal(list[1], "AB=2");
+        assert_int_equal(strv_consume_variable(&list, NULL), -ENOMEM);
+        assert_int_equal(strv_length(list), 2);
+}
+
 static void a_copy_of_the_empty_list_is_empty(void **state) {
         char **copy = (char **) state;
 
@@ -137,6 +151,7 @@ int main(void) {
                 UNIT_TEST(distance_is_symmetric),
                 UNIT_TEST(nearest_finds_slips_and_no_other_words),
                 UNIT_TEST(lists_grow_copy_and_compare),
+                UNIT_TEST(a_variable_takes_the_place_of_its_like),
                 UNIT_TEST(a_copy_of_the_empty_list_is_empty),
         };
 
