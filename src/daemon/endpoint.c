@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/endpoint-options.h"
 #include "daemon/endpoint-watch.h"
 #include "daemon/manager.h"
 #include "daemon/proc.h"
@@ -70,6 +71,19 @@ static void log_holders(const Endpoint *e, const ReuseAddress *address, int erro
         }
 }
 
+static void log_option_failure(const Endpoint *e, const char *address, int error,
+                               const char *option) {
+        const ReuseSockoptInfo *info = reuse_sockopt_find(option);
+        LogFields fields = fields_of(e);
+
+        if (error == -EPERM && info && info->capability)
+                log_fields(LOG_ERR, &fields, "Endpoint %s: cannot set %s on %s: that needs %s",
+                           e->settings->name, option, address, info->capability);
+        else
+                log_fields(LOG_ERR, &fields, "Endpoint %s: cannot set %s on %s: %s",
+                           e->settings->name, option, address, reuse_strerror(error));
+}
+
 static void log_failure(const Endpoint *e, const ReuseAddress *address, int error,
                         const char *option) {
         char text[REUSE_ADDRESS_TEXT_SIZE];
@@ -82,8 +96,7 @@ static void log_failure(const Endpoint *e, const ReuseAddress *address, int erro
 
         reuse_address_format(address, text, sizeof(text));
         if (option)
-                log_fields(LOG_ERR, &fields, "Endpoint %s: cannot set %s on %s: %s",
-                           e->settings->name, option, text, reuse_strerror(error));
+                log_option_failure(e, text, error, option);
         else if (error == -EACCES && reuse_address_port(address) < 1024)
                 log_fields(LOG_ERR, &fields,
                            "Endpoint %s: cannot open %s: ports below 1024 need CAP_NET_BIND_SERVICE or "
@@ -165,6 +178,8 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
                 .has_marks = true,
                 .has_owner = manager->has_socket_owner,
                 .owner = manager->socket_owner,
+                .sockopts = settings->sockopts,
+                .n_sockopts = settings->n_sockopts,
         };
         int r;
 
@@ -187,6 +202,7 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
         if (r < 0)
                 return r;
 
+        endpoint_report_options(e);
         *ret = TAKE_PTR(e);
         return 0;
 }
@@ -210,6 +226,7 @@ Endpoint *endpoint_free(Endpoint *e) {
 static ReuseRule own_rule(const Endpoint *e, const ReuseRule *rule) {
         ReuseRule own = *rule;
 
+        own.steering = e->settings->steering;
         if (!e->settings->is_shared)
                 return own;
 
