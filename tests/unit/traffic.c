@@ -134,7 +134,7 @@ void traffic_meet(const ReuseGroup *g, const ReuseAddress *target, const ReuseAd
                   unsigned *ret_bank, unsigned *ret_slot) {
         _cleanup_reset_ int client = -EBADF;
         Hits hits = { .total = 0 };
-        Place place;
+        Place place = { 0, 0 };
 
         client = traffic_visit(target, source, 0);
         traffic_take(g, &hits, on_met, &place);
