@@ -32,10 +32,11 @@ SCRIPT = [
     ("reuseportctl list", 1.5),
     ("reuseportctl deploy demo --canary 10,50 --step 2s -E VERSION=2", 6),
     ("for i in 1 2 3; do curl -s http://127.0.0.1:8080/; done", 2),
-    ("reuseportctl deploy demo --canary 10,50 --step 4s -E VERSION=3 & sleep 2", 2.5),
-    ("pkill -KILL --newest demo-server    # version 3 crashes", 2.5),
-    ("for i in 1 2 3; do curl -s http://127.0.0.1:8080/; done", 2),
+    ("reuseportctl deploy demo --canary 10,50 --step 4s -E VERSION=3 --no-wait", 3),
     ("reuseportctl list", 2),
+    ("pkill -KILL --newest demo-server    # version 3 crashes", 1.5),
+    ("for i in 1 2 3; do curl -s http://127.0.0.1:8080/; done", 2),
+    ("reuseportctl status demo", 4),
 ]
 
 CONFIG = """
