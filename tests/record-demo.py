@@ -36,7 +36,7 @@ SCRIPT = [
     ("reuseportctl list", 2),
     ("pkill -KILL --newest demo-server    # version 3 crashes", 1.5),
     ("for i in 1 2 3; do curl -s http://127.0.0.1:8080/; done", 2),
-    ("reuseportctl status demo", 4),
+    ("reuseportctl --no-pager status demo", 4),
 ]
 
 CONFIG = """
