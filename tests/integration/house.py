@@ -291,6 +291,8 @@ class Daemon:
         self.config = Path(config)
         runtime = directory / "run"
         runtime.mkdir(exist_ok=True)
+        # A copy, for the same reason as the toy's.
+        self.reuseportctl = Path(shutil.copy(build / "src/ctl/reuseportctl", directory))
         self.manager = Manager(directory)
         variables = {
             "PATH": os.environ["PATH"],
@@ -329,7 +331,7 @@ class Daemon:
     def ctl(self, *arguments, **options):
         """reuseportctl, ended; its result has returncode, stdout and stderr."""
         options = {"capture_output": True, "text": True, "timeout": DEADLINE, "check": False} | options
-        return subprocess.run([str(self.build / "src/ctl/reuseportctl"), "--control", str(self.control),
+        return subprocess.run([str(self.reuseportctl), "--control", str(self.control),
                                *map(str, arguments)], **options)
 
     def ask(self, *arguments):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -354,6 +355,7 @@ def busctl(daemon, *words):
                           capture_output=True, text=True, timeout=20, check=False)
 
 
+@pytest.mark.skipif(shutil.which("busctl") is None, reason="busctl is not installed")
 def test_busctl_call_introspect_and_tree(house):
     daemon = house.run(toy())
     tree = busctl(daemon, "tree", "--list", "org.reuseportd")

@@ -136,6 +136,8 @@ def test_the_commented_configuration_is_good_as_it_is_and_with_every_key(house):
     directory = house.directory / "conf.d"
     directory.mkdir()
     text = uncommented(shipped.read_text()).replace("/etc/reuseportd/conf.d", str(directory))
+    # A program that is not installed here is a problem of its own.
+    text = re.sub(r'"/usr/s?bin/[^"]+"', '"/bin/true"', text)
     for path in (shipped, house.write(text, "all.conf")):
         result = house.command("-t", "-c", path)
         assert result.returncode == 0, result.stdout + result.stderr

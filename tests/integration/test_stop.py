@@ -4,12 +4,13 @@ import signal
 import time
 
 import pytest
-from house import Process, Request, get, toy
+from house import Process, Request, get, toy, wait_workers
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_in_flight_is_answered_and_the_port_refuses(house, number):
     daemon = house.run(toy(workers=2))
+    wait_workers(2)
     request = Request(8080, "/sleep/2000")
     request.wait_sent()
     daemon.signal(number)
