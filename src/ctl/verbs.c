@@ -12,6 +12,8 @@ const VerbOption verb_options[] = {
         { 's', true, false, "signal", "SIG", "The signal, SIGTERM if it is not given." },
         { 'o', false, false, "old", NULL, "Only workers of generations that leave." },
         { 'f', true, false, "follow", NULL, "Go on with what happens from now." },
+        { 'd', false, false, "diff", NULL,
+          "Print what a reload from it would open, close, change now and make pending." },
         { 'w', false, false, "for", "STATE", "\"running\" or \"stopped\"." },
         { 'c', false, false, "canary", "P,P…", "Growing percentages of new connections." },
         { 'S', false, false, "step", "D", "The time at each percentage." },
@@ -77,7 +79,11 @@ const Verb verbs[] = {
           "Forgets that a service failed: delays between restarts begin anew, and one that is "
           "started on demand listens again.",
           verb_reset_failed },
-        { "check", "[FILE]", 0, 1, "",
+        { "reload", "", 0, 0, "",
+          "Lets the daemon read its configuration again and prints what changes.  Sockets that stay are "
+          "the very same; if there is a problem nothing changes.",
+          verb_reload },
+        { "check", "[FILE]", 0, 1, "d",
           "Reads and checks a configuration and prints every problem; without a file, the daemon's.",
           verb_check },
         { "wait", "NAME", 1, 1, "w", "Waits until a service is running, or stopped.", verb_wait },

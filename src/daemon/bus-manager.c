@@ -8,6 +8,7 @@
 #include "config.h"
 #include "daemon/bus-error.h"
 #include "daemon/bus-event.h"
+#include "daemon/bus-reload.h"
 #include "daemon/bus-row.h"
 #include "daemon/manager.h"
 
@@ -202,6 +203,11 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_METHOD_WITH_NAMES("ListEvents", "t", SD_BUS_PARAM(after),
                                  "ta(" BUS_EVENT_SIGNATURE ")",
                                  SD_BUS_PARAM(sequence) SD_BUS_PARAM(events), on_list_events, FREE),
+        SD_BUS_METHOD_WITH_NAMES("Reload", "", , "s" BUS_CHANGES,
+                                 SD_BUS_PARAM(waits_for) SD_BUS_PARAM(changes),
+                                 bus_reload_on_reload, FREE),
+        SD_BUS_METHOD_WITH_NAMES("Diff", "s", SD_BUS_PARAM(file), BUS_CHANGES,
+                                 SD_BUS_PARAM(changes), bus_reload_on_diff, FREE),
         SD_BUS_SIGNAL_WITH_NAMES("Event", BUS_EVENT_SIGNATURE, BUS_EVENT_NAMES, 0),
         SD_BUS_VTABLE_END,
 };

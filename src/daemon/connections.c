@@ -5,7 +5,7 @@
 int connections_count(const Service *s, uint64_t ret_n[static REUSE_BANKS_MAX]) {
         uint64_t n[REUSE_BANKS_MAX] = { 0 };
 
-        for (size_t i = 0; i < s->n_endpoints; i++) {
+        for (size_t i = 0; i < s->n_held; i++) {
                 const Endpoint *e = s->endpoints[i];
 
                 for (size_t k = 0; k < e->n_groups && e->settings->type == SOCK_STREAM; k++) {

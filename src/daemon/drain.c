@@ -134,14 +134,14 @@ static int take_snapshots(Drain *d) {
         size_t n_groups = 0;
         int r;
 
-        for (size_t i = 0; i < d->service->n_endpoints; i++)
+        for (size_t i = 0; i < d->service->n_held; i++)
                 n_groups += d->service->endpoints[i]->n_groups;
 
         d->snapshots = calloc(n_groups + 1, sizeof(Snapshot));
         if (!d->snapshots)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < d->service->n_endpoints; i++) {
+        for (size_t i = 0; i < d->service->n_held; i++) {
                 const Endpoint *e = d->service->endpoints[i];
 
                 for (size_t k = 0; k < e->n_groups && e->settings->type == SOCK_STREAM; k++) {
@@ -162,7 +162,7 @@ static int take_snapshots(Drain *d) {
 static unsigned count_queues(const Drain *d) {
         unsigned n = 0;
 
-        for (size_t i = 0; i < d->service->n_endpoints; i++)
+        for (size_t i = 0; i < d->service->n_held; i++)
                 for (unsigned slot = d->first_slot; slot < d->first_slot + d->n_slots; slot++)
                         n += endpoint_queue(d->service->endpoints[i], d->bank, slot);
 

@@ -174,6 +174,8 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
                 .n_slots = n_slots,
                 .backlog = settings->backlog,
                 .is_exclusive = settings->is_exclusive,
+                .sockopts = settings->sockopts,
+                .n_sockopts = settings->n_sockopts,
                 .is_refusing = true,
                 .has_marks = true,
                 .has_owner = manager->has_socket_owner,
@@ -207,6 +209,46 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
         return 0;
 }
 
+/* One that was said and no longer is goes back to what sockets have from birth, where that is known. */
+static int add_unset_flags(const Endpoint *e, const EndpointSettings *now, ReuseSockopt *list,
+                           size_t n) {
+        for (size_t i = 0; i < e->settings->n_sockopts; i++) {
+                const ReuseSockoptInfo *info = reuse_sockopt_find(e->settings->sockopts[i].name);
+                bool is_said = false;
+
+                for (size_t k = 0; k < now->n_sockopts; k++)
+                        is_said |= strcmp(now->sockopts[k].name, info->name) == 0;
+                if (!is_said && info->kind == REUSE_SOCKOPT_BOOLEAN)
+                        list[n++] = (ReuseSockopt){ .name = info->name };
+        }
+
+        return (int) n;
+}
+
+void endpoint_reload(Endpoint *e, const EndpointSettings *settings) {
+        _cleanup_free_ ReuseSockopt *list = calloc(
+                        settings->n_sockopts + e->settings->n_sockopts + 1, sizeof(*list));
+        const char *option = NULL;
+        LogFields fields = { .endpoint = settings->name };
+        int n = 0, r = list ? 0 : -ENOMEM;
+
+        for (size_t i = 0; list && i < settings->n_sockopts; i++)
+                list[n++] = settings->sockopts[i];
+        if (list)
+                n = add_unset_flags(e, settings, list, (size_t) n);
+
+        for (size_t i = 0; i < e->n_groups && r >= 0; i++)
+                r = reuse_group_configure(e->groups[i], settings->backlog, list, (size_t) n,
+                                          &option);
+        if (r < 0)
+                log_fields(LOG_ERR, &fields,
+                           "Endpoint %s: %s cannot be set on its open sockets: %s; it counts for new "
+                           "ones",
+                           settings->name, option ? option : "an option", reuse_strerror(r));
+
+        e->settings = settings;
+}
+
 void endpoint_close(Endpoint *e) {
         endpoint_unwatch(e);
         close_groups(e);
@@ -218,6 +260,7 @@ Endpoint *endpoint_free(Endpoint *e) {
 
         endpoint_close(e);
         free(e->groups);
+        settings_unref(e->settings_held);
         free(e);
         return NULL;
 }
@@ -290,6 +333,13 @@ int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
         for (size_t i = 0; i < e->n_groups; i++) {
                 ReuseGroup *g = e->groups[i];
 
+                /* One that was opened later has fewer banks than its service. */
+                for (unsigned b = reuse_group_n_banks(g); b < bank; b++) {
+                        r = reuse_group_grow(g, b, n_slots);
+                        if (r < 0)
+                                return r;
+                        has_grown = true;
+                }
                 if (bank < reuse_group_n_banks(g) && reuse_group_n_slots(g, bank) >= n_slots)
                         continue;
                 r = reuse_group_grow(g, bank, n_slots);

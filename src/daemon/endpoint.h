@@ -45,7 +45,8 @@ struct Endpoint {
         size_t n_groups;
         EndpointSocket *sockets; /* while it listens: all of them, by group, bank, slot */
         size_t n_sockets;
-        uint64_t n_reset; /* visitors who came too late, and datagrams */
+        Settings *settings_held; /* a reference, while the manager's settings do not name it any more */
+        uint64_t n_reset;        /* visitors who came too late, and datagrams */
 };
 
 /* Opens the sockets: bound, and refusing until endpoint_listen().
@@ -55,6 +56,10 @@ struct Endpoint {
  * What fails is logged, with who holds the address.  Returns 0 or a negative errno. */
 int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_slots,
                  Endpoint **ret);
+
+/* From Manager: the same sockets by other settings; what can be changed on them is changed.  What fails is
+ * logged. */
+void endpoint_reload(Endpoint *e, const EndpointSettings *settings);
 
 /* Closes our copies of all sockets. */
 Endpoint *endpoint_free(Endpoint *e);

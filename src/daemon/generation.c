@@ -37,8 +37,12 @@ int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Gen
         g->number = number;
         g->bank = bank;
         g->slots = calloc(WORKERS_MAX, sizeof(GenerationSlot));
-        if (!g->slots)
+        g->endpoints = calloc(s->n_endpoints, sizeof(Endpoint *));
+        if (!g->slots || !g->endpoints)
                 return -ENOMEM;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                g->endpoints[g->n_endpoints++] = s->endpoints[i];
 
         g->n_slots = g->n_places = service_n_wanted(s);
         for (unsigned i = 0; i < WORKERS_MAX; i++) {
@@ -59,6 +63,7 @@ Generation *generation_free(Generation *g) {
                 g->slots[i].worker = worker_free(g->slots[i].worker);
         }
         free(g->slots);
+        free(g->endpoints);
         g->build = build_unref(g->build);
         free(g);
         return NULL;
@@ -109,6 +114,14 @@ void generation_put_live(const Generation *g, ReuseRule *rule) {
                 reuse_rule_set_live(rule, g->bank, i, !any || slot_is_ready(&g->slots[i]));
 }
 
+bool generation_holds(const Generation *g, const Endpoint *e) {
+        for (size_t i = 0; i < g->n_endpoints; i++)
+                if (g->endpoints[i] == e)
+                        return true;
+
+        return false;
+}
+
 bool generation_has_reader(const Generation *g, unsigned slot) {
         return slot < g->n_places && (g->slots[slot].worker || g->slots[slot].restart);
 }
@@ -116,14 +129,13 @@ bool generation_has_reader(const Generation *g, unsigned slot) {
 /* A visitor who waits is served by the next, at once: his wait must not be the back-off.  One that
  * never was ready is not hurried by that, or it would spin. */
 static uint64_t restart_delay_usec(const GenerationSlot *slot, const Worker *gone) {
-        const ServiceSettings *s = slot->generation->settings;
-        const Service *service = slot->generation->service;
+        const Generation *g = slot->generation;
+        const ServiceSettings *s = g->service->settings; /* a reload counts at once */
         uint64_t delay_usec = s->restart_delay_usec;
 
         if (gone && gone->has_been_ready) {
-                for (size_t i = 0; i < service->n_endpoints; i++)
-                        if (endpoint_queue(service->endpoints[i], slot->generation->bank,
-                                           slot->number) > 0)
+                for (size_t i = 0; i < g->n_endpoints; i++)
+                        if (endpoint_queue(g->endpoints[i], g->bank, slot->number) > 0)
                                 return 0;
                 return delay_usec;
         }
@@ -160,8 +172,8 @@ static void schedule_restart(GenerationSlot *slot, const Worker *gone) {
 static int prepare_sockets(const GenerationSlot *slot) {
         const Generation *g = slot->generation;
 
-        for (size_t i = 0; i < g->service->n_endpoints; i++) {
-                const Endpoint *e = g->service->endpoints[i];
+        for (size_t i = 0; i < g->n_endpoints; i++) {
+                const Endpoint *e = g->endpoints[i];
                 int r;
 
                 if (e->settings->is_shared && generation_n_workers(g) > 0)
@@ -230,8 +242,8 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static bool shares_sockets(const Generation *g) {
-        for (size_t i = 0; i < g->service->n_endpoints; i++)
-                if (g->service->endpoints[i]->settings->is_shared)
+        for (size_t i = 0; i < g->n_endpoints; i++)
+                if (g->endpoints[i]->settings->is_shared)
                         return true;
 
         return false;
@@ -314,7 +326,7 @@ void generation_wake(Generation *g, unsigned slot) {
 }
 
 void generation_set_n_slots(Generation *g, unsigned n_slots) {
-        bool sleeps = g->settings->activation == ACTIVATION_ON_DEMAND;
+        bool sleeps = g->service->settings->activation == ACTIVATION_ON_DEMAND;
 
         assert(n_slots > 0 && n_slots <= WORKERS_MAX);
 
@@ -387,7 +399,8 @@ void generation_forget_failures(Generation *g) {
                 slot->starts = (StartLimit){ 0 };
                 if (slot->restart)
                         (void) timer_arm(g->service->manager->event, &slot->restart,
-                                         g->settings->restart_delay_usec, on_restart, slot);
+                                         g->service->settings->restart_delay_usec, on_restart,
+                                         slot);
         }
 }
 
@@ -410,11 +423,11 @@ void generation_on_worker_ready(Generation *g, Worker *w) {
 
 static bool is_wanted_again(const Generation *g, const Worker *w) {
         /* Nobody missed it: it sleeps until somebody comes. */
-        if (g->settings->activation == ACTIVATION_ON_DEMAND && w->end.si_code == CLD_EXITED &&
-            w->end.si_status == 0)
+        if (g->service->settings->activation == ACTIVATION_ON_DEMAND &&
+            w->end.si_code == CLD_EXITED && w->end.si_status == 0)
                 return false;
 
-        switch (g->settings->restart) {
+        switch (g->service->settings->restart) {
         case RESTART_ALWAYS:
                 return true;
         case RESTART_ON_FAILURE:

@@ -16,6 +16,7 @@
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
 
+typedef struct Endpoint Endpoint;
 typedef struct Service Service;
 
 /* A place in the bank and who is, or will be, there. */
@@ -34,6 +35,8 @@ struct Generation {
         Service *service;                /* borrowed */
         Build *build;                    /* a reference */
         const ServiceSettings *settings; /* of the build */
+        Endpoint **endpoints;            /* that its workers hold; owned by whom the service says */
+        size_t n_endpoints;
         unsigned number;
         unsigned bank;
         GenerationSlot *slots; /* WORKERS_MAX */
@@ -45,6 +48,7 @@ struct Generation {
         bool is_cut;       /* the final signal was needed, and what it cut was counted */
         bool is_on_trial;  /* a lost worker is a verdict, not to be replaced */
         bool has_failed;   /* a worker ended badly and is not replaced */
+        bool is_outdated;  /* a reload brought what only another generation will have */
         bool was_complete; /* every worker that was wanted has been ready once */
 };
 
@@ -108,6 +112,9 @@ bool generation_has_all_been_ready(const Generation *g);
 /* Writes which slots are live into @rule: those whose worker is ready; if there is none, all, so that
  * visitors wait for the first that will be. */
 void generation_put_live(const Generation *g, ReuseRule *rule);
+
+/* Whether its workers hold the sockets of @e. */
+bool generation_holds(const Generation *g, const Endpoint *e);
 
 /* Whether a worker is, or will be, in that slot. */
 bool generation_has_reader(const Generation *g, unsigned slot);

@@ -90,8 +90,8 @@ static int put_place(const Job *j, char ***environment) {
                                     generation_color(j->generation));
         if (r >= 0)
                 r = environment_put(environment, "REUSEPORTD_WORKER=%u", j->slot);
-        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
-                r = put_address(s->endpoints[i], environment);
+        for (size_t i = 0; i < j->generation->n_endpoints && r >= 0; i++)
+                r = put_address(j->generation->endpoints[i], environment);
 
         return r;
 }
@@ -130,21 +130,21 @@ static int make_environment(const Job *j, char ***environment) {
 
 /* Which descriptors, and what is said of them. */
 static int list_sockets(Job *j) {
-        const Service *s = j->generation->service;
+        const Generation *g = j->generation;
         int first_fd = fd_protocol_first_fd(j->build->service->fd_protocol);
         size_t n = 0;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                n += s->endpoints[i]->n_groups;
+        for (size_t i = 0; i < g->n_endpoints; i++)
+                n += g->endpoints[i]->n_groups;
 
         j->sockets = calloc(n + 1, sizeof(PassedSocket));
         j->ports = calloc(n + 1, sizeof(uint16_t));
         if (!j->sockets || !j->ports)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                for (unsigned k = 0; k < s->endpoints[i]->n_groups; k++) {
-                        const Endpoint *e = s->endpoints[i];
+        for (size_t i = 0; i < g->n_endpoints; i++)
+                for (unsigned k = 0; k < g->endpoints[i]->n_groups; k++) {
+                        const Endpoint *e = g->endpoints[i];
 
                         j->ports[j->n_sockets] = reuse_address_port(
                                         reuse_group_address(e->groups[k]));
@@ -165,14 +165,14 @@ static int list_sockets(Job *j) {
 }
 
 static int take_fds(const Job *j, Handoff *h) {
-        const Service *s = j->generation->service;
+        const Generation *g = j->generation;
 
         h->fds = calloc(j->n_sockets + 1, sizeof(int));
         if (!h->fds)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                endpoint_put_fds(s->endpoints[i], j->generation->bank, j->slot, h->fds, &h->n_fds);
+        for (size_t i = 0; i < g->n_endpoints; i++)
+                endpoint_put_fds(g->endpoints[i], g->bank, j->slot, h->fds, &h->n_fds);
 
         if (j->templates.first_fd == 0) { /* and the settings saw to it that it is the only one */
                 h->stdin_fd = h->fds[0];

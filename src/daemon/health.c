@@ -189,9 +189,9 @@ static int on_interval(sd_event_source *source, uint64_t usec, void *userdata) {
 /* ---- birth and death ---- */
 
 /* The one that is named; else the first that the check can speak to. */
-static const Endpoint *choose_endpoint(const Service *s, const HealthCheck *check) {
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-                const Endpoint *e = s->endpoints[i];
+static const Endpoint *choose_endpoint(const Generation *g, const HealthCheck *check) {
+        for (size_t i = 0; i < g->n_endpoints; i++) {
+                const Endpoint *e = g->endpoints[i];
 
                 if (check->endpoint ? strcmp(check->endpoint, e->settings->name) == 0
                                     : check->exec || e->settings->type == SOCK_STREAM)
@@ -213,7 +213,7 @@ int health_new(Generation *g, HealthHandler handler, void *userdata, Health **re
         h->check = &g->settings->deploy.health_check;
         h->handler = handler;
         h->userdata = userdata;
-        h->endpoint = choose_endpoint(g->service, h->check);
+        h->endpoint = choose_endpoint(g, h->check);
         if (!h->endpoint)
                 return -ENODEV;
 

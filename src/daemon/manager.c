@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/runtime.h"
+#include "daemon/reload.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
@@ -189,10 +190,13 @@ int manager_start(Manager *m) {
 /* ---- end ---- */
 
 static unsigned n_workers_left(const Manager *m) {
+        const Service *s;
         unsigned n = 0;
 
         for (size_t i = 0; i < m->n_services; i++)
                 n += service_n_workers(m->services[i]);
+        LIST_FOREACH(s, &m->leaving, leaving_others)
+                n += service_n_workers(s);
 
         return n;
 }
@@ -227,14 +231,45 @@ static void stop(Manager *m) {
         exit_if_empty(m);
 }
 
+static bool has_generations(const Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        return true;
+
+        return false;
+}
+
+static int on_chores(sd_event_source *source, void *userdata) {
+        Manager *m = userdata;
+        Service *s, *next;
+
+        for (s = LIST_FIRST(&m->leaving); s; s = next) {
+                next = LIST_NEXT(s, leaving_others);
+                if (!has_generations(s))
+                        (void) service_free(s);
+        }
+
+        reload_go_on(m);
+        return 0;
+}
+
+void manager_do_chores(Manager *m) {
+        if (!m->chores && sd_event_add_defer(m->event, &m->chores, on_chores, m) < 0)
+                return;
+        (void) sd_event_source_set_enabled(m->chores, SD_EVENT_ONESHOT);
+}
+
 void manager_on_service_changed(Manager *m, Service *s) {
         bus_on_service_changed(m->bus, s);
+        if (m->settings_next || s->is_leaving)
+                manager_do_chores(m);
         exit_if_empty(m);
 }
 
 static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info,
                           void *userdata) {
         Manager *m = userdata;
+        Service *s;
 
         if (!m->is_stopping) {
                 stop(m);
@@ -244,17 +279,25 @@ static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo
         log_warning("Told to stop again: whoever is left is killed");
         for (size_t i = 0; i < m->n_services; i++)
                 service_kill(m->services[i]);
+        LIST_FOREACH(s, &m->leaving, leaving_others)
+                service_kill(s);
+        return 0;
+}
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                            void *userdata) {
+        _cleanup_(settings_unrefp) Settings *before = NULL;
+        _cleanup_(settings_diff_done) SettingsDiff diff = { 0 };
+        _cleanup_free_ char *waits_for = NULL, *why = NULL;
+
+        (void) reload(userdata, &diff, &before, &waits_for, &why); /* it logs */
         return 0;
 }
 
 static int on_refused_signal(sd_event_source *source, const struct signalfd_siginfo *info,
                              void *userdata) {
-        if (info->ssi_signo == SIGHUP)
-                log_warning("SIGHUP: this version cannot reload; nothing was changed. Restart to read "
-                            "the configuration anew");
-        else
-                log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
-                            "SIGTERM stops");
+        log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
+                    "SIGTERM stops");
         return 0;
 }
 
@@ -279,7 +322,7 @@ static int watch_signals(Manager *m) {
         } signals[] = {
                 { SIGTERM, on_stop_signal },
                 { SIGINT, on_stop_signal },
-                { SIGHUP, on_refused_signal },
+                { SIGHUP, on_reload_signal },
                 { SIGUSR2, on_refused_signal },
         };
         sigset_t mask;
@@ -354,6 +397,10 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
 
+        for (Service *s = LIST_FIRST(&m->leaving), *next; s; s = next) {
+                next = LIST_NEXT(s, leaving_others);
+                (void) service_free(s);
+        }
         for (size_t i = 0; i < m->n_services; i++)
                 (void) service_free(m->services[i]);
         free(m->services);
@@ -364,6 +411,8 @@ Manager *manager_free(Manager *m) {
         m->above = above_free(m->above);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
+        m->chores = sd_event_source_disable_unref(m->chores);
+        m->settings_next = settings_unref(m->settings_next);
         m->settings = settings_unref(m->settings);
         m->event = sd_event_unref(m->event);
         free(m);

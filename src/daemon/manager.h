@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
@@ -23,10 +24,13 @@ struct Manager {
         Above *above;
         Bus *bus;
         Settings *settings;
-        Endpoint **endpoints; /* one for each of the settings, same order */
+        Settings *settings_next; /* a reload that waits; NULL: none does */
+        Endpoint **endpoints;    /* one for each of the settings, same order */
         size_t n_endpoints;
         Service **services; /* likewise */
         size_t n_services;
+        LIST_HEAD(LeavingServices, Service) leaving; /* that the settings do not name any more */
+        sd_event_source *chores;
         char *runtime_directory;
         int lock_fd;
         uint64_t n_notify_sockets; /* ever made: their names */
@@ -61,6 +65,9 @@ Service *manager_find_service(const Manager *m, const char *name);
 
 /* A path for the notify socket of one more worker; the caller's, NULL when there is no memory. */
 char *manager_notify_path(Manager *m);
+
+/* In the loop's next turn: frees services that have left, and goes on with a reload that waited. */
+void manager_do_chores(Manager *m);
 
 /* From Service: something that can be seen of it has changed. */
 void manager_on_service_changed(Manager *m, Service *s);

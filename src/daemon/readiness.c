@@ -34,7 +34,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Readiness *r = userdata;
 
         r->timer = timer_disarm(r->timer);
-        if (r->endpoint >= r->worker->generation->service->n_endpoints)
+        if (r->endpoint >= r->worker->generation->n_endpoints)
                 worker_on_accepted(r->worker);
         else
                 (void) begin(r); /* else timeout_start ends it */
@@ -60,19 +60,19 @@ static void on_probed(const char *why, void *userdata) {
 
 /* The next address of streams that is to be tried; false when there is none. */
 static bool find_next(Readiness *r) {
-        const Service *s = r->worker->generation->service;
+        const Generation *g = r->worker->generation;
 
-        for (; r->endpoint < s->n_endpoints; r->endpoint++, r->address = 0)
-                if (s->endpoints[r->endpoint]->settings->type == SOCK_STREAM &&
-                    r->address < s->endpoints[r->endpoint]->n_groups)
+        for (; r->endpoint < g->n_endpoints; r->endpoint++, r->address = 0)
+                if (g->endpoints[r->endpoint]->settings->type == SOCK_STREAM &&
+                    r->address < g->endpoints[r->endpoint]->n_groups)
                         return true;
 
         return false;
 }
 
-static bool has_streams(const Service *s) {
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                if (s->endpoints[i]->settings->type == SOCK_STREAM)
+static bool has_streams(const Generation *g) {
+        for (size_t i = 0; i < g->n_endpoints; i++)
+                if (g->endpoints[i]->settings->type == SOCK_STREAM)
                         return true;
 
         return false;
@@ -83,10 +83,10 @@ static int begin(Readiness *r) {
         ProbePlan plan;
 
         if (!find_next(r))
-                return call_again(r, has_streams(g->service) ? 0 : DATAGRAM_USEC);
+                return call_again(r, has_streams(g) ? 0 : DATAGRAM_USEC);
 
         plan = (ProbePlan){
-                .endpoint = g->service->endpoints[r->endpoint],
+                .endpoint = g->endpoints[r->endpoint],
                 .address = r->address,
                 .bank = g->bank,
                 .slot = r->worker->slot,

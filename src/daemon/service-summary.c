@@ -28,6 +28,7 @@ ServiceSummary service_summarize(const Service *s) {
                 .n_ready = g ? generation_n_ready(g) : 0,
                 .n_wanted = g ? g->n_slots : service_n_wanted(s),
                 .n_restarts = n_restarts(s),
+                .is_pending = g && g->is_outdated,
                 .deploy_state = d ? deploy_state_to_public_string(d->state) : NULL,
                 .share_percent = d ? d->share_percent : 0,
                 .step = d ? (unsigned) d->n_steps_done : 0,

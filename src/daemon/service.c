@@ -65,6 +65,7 @@ int service_new(Manager *manager, const ServiceSettings *settings, Service **ret
                 e->service = s;
                 s->endpoints[s->n_endpoints++] = e;
         }
+        s->n_held = s->n_endpoints;
 
         *ret = TAKE_PTR(s);
         return 0;
@@ -74,6 +75,8 @@ Service *service_free(Service *s) {
         if (!s)
                 return NULL;
 
+        if (s->is_leaving)
+                LIST_REMOVE(s, leaving_others);
         service_scale_end(s);
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
@@ -83,15 +86,19 @@ Service *service_free(Service *s) {
         s->previous_build = build_unref(s->previous_build);
         for (size_t i = 0; i < s->n_endpoints; i++)
                 s->endpoints[i]->service = NULL;
+        while (s->n_held > s->n_endpoints)
+                (void) endpoint_free(s->endpoints[--s->n_held]);
         free(s->endpoints);
         free(s->told);
+        settings_unref(s->settings_held);
         free(s);
         return NULL;
 }
 
 static ReuseRule make_rule(const Service *s) {
-        /* While it sleeps visitors wait in every slot of the front. */
-        ReuseRule rule = reuse_rule_init(s->front, service_n_wanted(s));
+        /* While it sleeps visitors wait in every slot of the front; else a generation knows its own, which
+         * are not what the next one will have. */
+        ReuseRule rule = reuse_rule_init(s->front, service_current(s) ? 0 : service_n_wanted(s));
 
         rule.seed = s->manager->seed;
         if (s->deploy)
@@ -104,12 +111,65 @@ static ReuseRule make_rule(const Service *s) {
         return rule;
 }
 
+static bool bank_serves(const Service *s, unsigned bank, const Endpoint *e) {
+        const Generation *g = s->banks[bank];
+
+        if (g)
+                return !g->is_stopping && generation_holds(g, e);
+
+        /* Asleep: who comes wakes it. */
+        for (size_t i = 0; i < s->n_endpoints && bank == s->front; i++)
+                if (s->endpoints[i] == e)
+                        return true;
+
+        return false;
+}
+
+/* After a reload generations may hold different endpoints: nobody is led to where his is not held.
+ * Returns whether there is any bank for him. */
+static bool adjust_rule(const Service *s, const Endpoint *e, ReuseRule *rule) {
+        bool from = bank_serves(s, rule->from_bank, e), to = bank_serves(s, rule->to_bank, e);
+
+        for (uint8_t bank = 0; bank < REUSE_BANKS_MAX && !from && !to; bank++)
+                if (bank_serves(s, bank, e)) {
+                        rule->from_bank = bank;
+                        from = true;
+                }
+
+        if (from && !to)
+                rule->to_bank = rule->from_bank;
+        else if (to && !from)
+                rule->from_bank = rule->to_bank;
+        if (!from || !to)
+                rule->share_percent = 100;
+        return from || to;
+}
+
+/* Puts the rule of one endpoint in force; one that nobody serves refuses, one that somebody does listens. */
+static int put_endpoint_rule(const Service *s, Endpoint *e, const ReuseRule *rule) {
+        ReuseRule own = *rule;
+
+        if (e->n_groups == 0)
+                return 0;
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (!bank_serves(s, bank, e))
+                        memset(own.live[bank], 0, sizeof(own.live[bank]));
+        if (!bank_serves(s, own.door.bank, e))
+                own.door.is_open = false;
+        if (!adjust_rule(s, e, &own))
+                return reuse_group_is_refusing(e->groups[0]) ? 0 : endpoint_refuse(e);
+        if (reuse_group_is_refusing(e->groups[0]) && s->is_listening)
+                return endpoint_listen(e, &own);
+
+        return endpoint_set_rule(e, &own);
+}
+
 int service_put_rule(Service *s) {
         ReuseRule rule = make_rule(s);
         int r;
 
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-                r = endpoint_set_rule(s->endpoints[i], &rule);
+        for (size_t i = 0; i < s->n_held; i++) {
+                r = put_endpoint_rule(s, s->endpoints[i], &rule);
                 if (r < 0) {
                         service_log(s, LOG_ERR,
                                     "The rule of endpoint %s cannot be replaced: %s; the one before stays "
@@ -150,7 +210,7 @@ static EndpointReader shared_reader_of(const Service *s, unsigned bank) {
 }
 
 void service_put_readers(Service *s) {
-        for (size_t i = 0; i < s->n_endpoints; i++) {
+        for (size_t i = 0; i < s->n_held; i++) {
                 Endpoint *e = s->endpoints[i];
 
                 for (size_t k = 0; k < e->n_sockets; k++) {
@@ -166,7 +226,7 @@ void service_put_readers(Service *s) {
 }
 
 int service_grow_bank(Service *s, unsigned bank, unsigned n_workers) {
-        for (size_t i = 0; i < s->n_endpoints; i++) {
+        for (size_t i = 0; i < s->n_held; i++) {
                 int r = endpoint_grow(s->endpoints[i], bank, n_workers);
 
                 if (r < 0)
@@ -245,7 +305,7 @@ static int listen_all(Service *s) {
 
 static void refuse_all(Service *s) {
         service_scale_end(s);
-        for (size_t i = 0; i < s->n_endpoints && s->is_listening; i++) {
+        for (size_t i = 0; i < s->n_held && s->is_listening; i++) {
                 int r = endpoint_refuse(s->endpoints[i]);
 
                 if (r < 0)
@@ -472,6 +532,7 @@ void service_on_generation_gone(Service *s, Generation *g) {
         if (s->deploy)
                 deploy_on_generation_gone(s->deploy, g);
         (void) generation_free(g);
+        service_drop_endpoints(s);
 
         /* While a deploy lasts visitors wait for the one that comes. */
         if (bank == s->front && !s->deploy)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/cleanup.h"
 #include "daemon/build.h"
@@ -43,6 +44,8 @@ struct Service {
         const ServiceSettings *settings; /* borrowed from the manager's Settings */
         Endpoint **endpoints; /* in the order of the settings; borrowed from the manager */
         size_t n_endpoints;
+        size_t n_held; /* those, and behind them, our own, such as only older generations hold */
+        Settings *settings_held; /* a reference, while the settings do not name us any more */
         Generation *banks[REUSE_BANKS_MAX]; /* owned */
         unsigned front;                     /* the bank that visitors go to */
         unsigned last_number;
@@ -63,6 +66,8 @@ struct Service {
         unsigned leaving_number;     /* of their generation */
         struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
         bool is_untold;
+        bool is_leaving; /* the settings do not name it any more */
+        LIST_ENTRY(Service) leaving_others;
 };
 
 /* Takes the endpoints that it names from @manager.  Returns 0 or a negative errno. */
@@ -149,6 +154,24 @@ void service_on_generation_cut(Service *s, const Generation *g);
 
 /* From Generation: a worker of one on trial is lost. */
 void service_on_worker_lost(Service *s, Generation *g, const char *why);
+
+/* From Manager: other settings count from now on, and its endpoints are others, or the same.
+ *
+ * @endpoints  n_endpoints of them in the order of @settings; those that are left out and that a
+ *             generation holds become ours, the others are closed
+ *
+ * What needs another generation gets one.  Returns 0 or -ENOMEM, and then nothing has changed. */
+int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const *endpoints,
+                   size_t n_endpoints);
+
+/* From Manager: the settings do not name it any more.  Its ports refuse, its workers are asked to stop.
+ *
+ * @settings  that still describe it
+ * @is_ours   for each of its endpoints: whether it goes with it, else the manager keeps it */
+void service_leave(Service *s, Settings *settings, const bool *is_ours);
+
+/* Closes endpoints that no generation holds any more. */
+void service_drop_endpoints(Service *s);
 
 /* How many workers the next generation has, and this one but for scaling to come. */
 unsigned service_n_wanted(const Service *s);

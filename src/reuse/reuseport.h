@@ -323,6 +323,15 @@ int reuse_group_grow(ReuseGroup *g, unsigned bank, unsigned n_slots);
  * have been shut, see reuse_group_mend().  Otherwise the kernel's error.  On failure the old rule stays in force. */
 int reuse_group_set_rule(ReuseGroup *g, const ReuseRule *rule);
 
+/* Other options for all sockets, those to come included: those that differ are set.  One that was set and
+ * is no longer named keeps its value, and one that must stand before bind() is for sockets to come.
+ *
+ * @backlog  0: net.core.somaxconn
+ *
+ * Returns 0, or the error of the first that failed; then some sockets may have it. */
+int reuse_group_configure(ReuseGroup *g, int backlog, const ReuseSockopt *sockopts,
+                          size_t n_sockopts, const char **reterr_sockopt);
+
 /* The rule that is in force or, while refusing, the one that will be. */
 const ReuseRule *reuse_group_rule(const ReuseGroup *g);
 

@@ -66,6 +66,7 @@ CALLS = {
     "promote": (["site"], "state of one"),
     "abort": (["site"], "state of one"),
     "rollback": (["site"], "deployed"),
+    "reload": ([], "changes"),
     "check": ([], "check"),
     "wait": (["site", "--for=running"], None),
     "is-active": (["site"], "state of one"),

@@ -1,0 +1,432 @@
+#include "daemon/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/timer.h"
+#include "daemon/why.h"
+
+/* The new state, on the side. */
+typedef struct Plan {
+        Settings *settings;   /* borrowed */
+        Endpoint **endpoints; /* one for each of the settings: new, or one that stays */
+        bool *are_new;
+        Service **services; /* one for each of the settings: one that stays, or NULL */
+} Plan;
+
+static void plan_done(Plan *p) {
+        for (size_t i = 0; p->endpoints && i < p->settings->n_endpoints; i++)
+                if (p->are_new[i])
+                        (void) endpoint_free(p->endpoints[i]);
+        free(p->endpoints);
+        free(p->are_new);
+        free(p->services);
+}
+
+/* ---- which endpoints stay ---- */
+
+static bool has_address(const EndpointSettings *a, const ReuseAddress *address) {
+        for (size_t i = 0; i < a->n_addresses; i++)
+                if (a->type == address->type && a->addresses[i].length == address->length &&
+                    memcmp(&a->addresses[i].storage, &address->storage, address->length) == 0)
+                        return true;
+
+        return false;
+}
+
+/* Whether the sockets of @before are what @now wants. */
+static bool can_stay(const EndpointSettings *before, const EndpointSettings *now) {
+        SettingsDiff diff = { 0 };
+        bool can = settings_diff_endpoint(before, now, &diff) >= 0;
+
+        for (size_t i = 0; i < diff.n_changes; i++)
+                can &= diff.changes[i].applies != APPLIES_BY_NEW_SOCKETS;
+        settings_diff_done(&diff);
+
+        return can;
+}
+
+static bool is_taken(const Plan *p, const Endpoint *e) {
+        for (size_t i = 0; i < p->settings->n_endpoints; i++)
+                if (p->endpoints[i] == e)
+                        return true;
+
+        return false;
+}
+
+/* The one of that name; or another, if that has been renamed; or one that was given up lately. */
+static Endpoint *find_staying(const Manager *m, const Plan *p, const EndpointSettings *now) {
+        Endpoint *e = manager_find_endpoint(m, now->name);
+
+        if (e && can_stay(e->settings, now))
+                return e;
+
+        for (size_t i = 0; i < m->n_endpoints; i++) {
+                e = m->endpoints[i];
+                if (!settings_find_endpoint(p->settings, e->settings->name) && !is_taken(p, e) &&
+                    can_stay(e->settings, now))
+                        return e;
+        }
+
+        for (size_t i = 0; i < m->n_services; i++)
+                for (size_t k = m->services[i]->n_endpoints; k < m->services[i]->n_held; k++) {
+                        e = m->services[i]->endpoints[k];
+                        if (!is_taken(p, e) && can_stay(e->settings, now))
+                                return e;
+                }
+
+        return NULL;
+}
+
+/* New sockets at an address whose old ones are still open would join their group. */
+static int check_address_is_free(const Manager *m, const Plan *p, const EndpointSettings *now,
+                                 char **reterr_why) {
+        char text[REUSE_ADDRESS_TEXT_SIZE];
+
+        for (size_t i = 0; i < m->n_endpoints; i++) {
+                const Endpoint *e = m->endpoints[i];
+
+                for (size_t k = 0; k < now->n_addresses; k++)
+                        if (reuse_address_port(&now->addresses[k]) != 0 && !is_taken(p, e) &&
+                            has_address(e->settings, &now->addresses[k]))
+                                return why_say(reterr_why, -EBUSY,
+                                               "endpoint %s: %s is open, and what has changed needs other "
+                                               "sockets there, which cannot be opened beside them; give "
+                                               "it another address, or restart reuseportd",
+                                               now->name,
+                                               reuse_address_format(&now->addresses[k], text,
+                                                                    sizeof(text)));
+        }
+
+        return 0;
+}
+
+static unsigned n_workers_of(const EndpointSettings *e) {
+        return e->service ? e->service->n_workers : 0;
+}
+
+static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
+        const Settings *s = p->settings;
+        int r;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                p->endpoints[i] = find_staying(m, p, s->endpoints[i]);
+
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                const EndpointSettings *now = s->endpoints[i];
+
+                if (p->endpoints[i])
+                        continue;
+                r = check_address_is_free(m, p, now, reterr_why);
+                if (r < 0)
+                        return r;
+                r = endpoint_new(m, now, endpoint_n_slots(now, n_workers_of(now)),
+                                 &p->endpoints[i]);
+                if (r < 0)
+                        return why_say(reterr_why, r,
+                                       "endpoint %s cannot be opened: %s; the log says more",
+                                       now->name, reuse_strerror(r));
+                p->are_new[i] = true;
+        }
+
+        return 0;
+}
+
+static int plan_new(Manager *m, Settings *settings, Plan *ret, char **reterr_why) {
+        Plan p = { .settings = settings };
+        int r = -ENOMEM;
+
+        p.endpoints = calloc(settings->n_endpoints + 1, sizeof(Endpoint *));
+        p.are_new = calloc(settings->n_endpoints + 1, sizeof(bool));
+        p.services = calloc(settings->n_services + 1, sizeof(Service *));
+        if (p.endpoints && p.are_new && p.services)
+                r = plan_endpoints(m, &p, reterr_why);
+        if (r < 0) {
+                plan_done(&p);
+                return r;
+        }
+
+        for (size_t i = 0; i < settings->n_services; i++)
+                p.services[i] = manager_find_service(m, settings->services[i]->name);
+        *ret = p;
+        return 0;
+}
+
+/* ---- what it has to wait for ---- */
+
+static bool has_generations(const Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        return true;
+
+        return false;
+}
+
+/* Endpoints that move to another service do so when the workers of the old one are gone. */
+static Service *find_giver(const Plan *p) {
+        for (size_t i = 0; i < p->settings->n_endpoints; i++) {
+                const EndpointSettings *now = p->settings->endpoints[i];
+                Service *before = p->endpoints[i] ? p->endpoints[i]->service : NULL;
+
+                if (before && now->service &&
+                    strcmp(before->settings->name, now->service->name) != 0 &&
+                    has_generations(before))
+                        return before;
+        }
+
+        return NULL;
+}
+
+static Service *find_deploying(const Manager *m) {
+        for (size_t i = 0; i < m->n_services; i++) {
+                const Deploy *d = m->services[i]->deploy;
+
+                if (d && !deploy_state_is_past_return(d->state))
+                        return m->services[i];
+        }
+
+        return NULL;
+}
+
+/* ---- the switch: nothing fails but for memory, and then the service that met it stays as it is ---- */
+
+static void leave_services(Manager *m, const Plan *p) {
+        for (size_t i = 0; i < m->n_services; i++) {
+                Service *s = m->services[i];
+                _cleanup_free_ bool *are_ours = NULL;
+
+                if (settings_find_service(p->settings, s->settings->name))
+                        continue;
+
+                are_ours = calloc(s->n_endpoints + 1, sizeof(bool));
+                for (size_t k = 0; are_ours && k < s->n_endpoints; k++)
+                        are_ours[k] = !is_taken(p, s->endpoints[k]);
+                if (!are_ours)
+                        continue;
+
+                bus_tell(m->bus, "service", s->settings->name, "removed", "");
+                service_leave(s, m->settings, are_ours);
+        }
+}
+
+/* The endpoints of a service in the order of its settings. */
+static Endpoint **list_endpoints(const Plan *p, const ServiceSettings *s) {
+        Endpoint **list = calloc(s->n_endpoints + 1, sizeof(Endpoint *));
+
+        for (size_t i = 0; list && i < s->n_endpoints; i++)
+                for (size_t k = 0; k < p->settings->n_endpoints; k++)
+                        if (p->settings->endpoints[k] == s->endpoints[i])
+                                list[i] = p->endpoints[k];
+
+        return list;
+}
+
+/* Those that no service takes along are closed. */
+static void put_endpoints(Manager *m, Plan *p, Settings *before) {
+        Endpoint **old = m->endpoints;
+        size_t n_old = m->n_endpoints;
+
+        m->endpoints = TAKE_PTR(p->endpoints);
+        m->n_endpoints = p->settings->n_endpoints;
+        for (size_t i = 0; i < m->n_endpoints; i++) {
+                endpoint_reload(m->endpoints[i], p->settings->endpoints[i]);
+                m->endpoints[i]->settings_held = settings_unref(m->endpoints[i]->settings_held);
+        }
+
+        for (size_t i = 0; i < n_old; i++) {
+                bool stays = false;
+
+                for (size_t k = 0; k < m->n_endpoints; k++)
+                        stays |= m->endpoints[k] == old[i];
+                if (stays)
+                        continue;
+                if (old[i]->service)
+                        old[i]->settings_held = settings_ref(before);
+                else
+                        (void) endpoint_free(old[i]);
+        }
+        free(old);
+}
+
+static void start_service(Manager *m, const ServiceSettings *settings, Service **ret) {
+        if (service_new(m, settings, ret) < 0) {
+                log_error("%s: no memory for it", settings->name);
+                *ret = NULL;
+                return;
+        }
+
+        (void) service_start(*ret); /* it logs */
+}
+
+static void put_services(Manager *m, Plan *p, Endpoint **const *lists) {
+        Service **old = m->services;
+        size_t n = 0;
+
+        m->services = TAKE_PTR(p->services);
+        m->n_services = p->settings->n_services;
+        free(old);
+
+        /* First those that stay give up what others take. */
+        for (size_t i = 0; i < m->n_services; i++)
+                if (m->services[i] &&
+                    service_reload(m->services[i], p->settings->services[i], lists[i],
+                                   p->settings->services[i]->n_endpoints) < 0)
+                        log_error("%s: no memory to reload it", m->services[i]->settings->name);
+        for (size_t i = 0; i < m->n_services; i++)
+                if (!m->services[i])
+                        start_service(m, p->settings->services[i], &m->services[i]);
+
+        for (size_t i = 0; i < m->n_services; i++)
+                if (m->services[i])
+                        m->services[n++] = m->services[i];
+        m->n_services = n;
+}
+
+static void apply_daemon(const Settings *before, const Settings *now) {
+        if (before->daemon.log_level != now->daemon.log_level)
+                log_set_level(now->daemon.log_level);
+}
+
+static int commit(Manager *m, Plan *p, Settings *settings) {
+        _cleanup_(settings_unrefp) Settings *before = NULL;
+        Endpoint ***lists = calloc(settings->n_services + 1, sizeof(Endpoint **));
+        int r = lists ? 0 : -ENOMEM;
+
+        for (size_t i = 0; i < settings->n_services && r >= 0; i++) {
+                lists[i] = list_endpoints(p, settings->services[i]);
+                r = lists[i] ? 0 : -ENOMEM;
+        }
+
+        if (r >= 0) {
+                leave_services(m, p);
+                before = m->settings;
+                m->settings = settings_ref(settings);
+                put_endpoints(m, p, before);
+                put_services(m, p, lists);
+                apply_daemon(before, settings);
+        }
+
+        for (size_t i = 0; lists && i < settings->n_services; i++)
+                free(lists[i]);
+        free(lists);
+        return r;
+}
+
+/* ---- together ---- */
+
+/* Returns 0; 1: it waits for *ret_waits_for. */
+static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char **reterr_why) {
+        _cleanup_(plan_done) Plan p = { .settings = settings };
+        int r;
+
+        *ret_waits_for = find_deploying(m);
+        if (*ret_waits_for)
+                return 1;
+
+        r = plan_new(m, settings, &p, reterr_why);
+        if (r < 0)
+                return r;
+        *ret_waits_for = find_giver(&p);
+        if (*ret_waits_for) {
+                service_refuse(*ret_waits_for);
+                service_stop(*ret_waits_for);
+                return 1;
+        }
+
+        above_tell(m->above, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_usec());
+        r = commit(m, &p, settings);
+        above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
+                   m->n_services);
+        if (r < 0)
+                return why_say(reterr_why, r, "no memory");
+
+        manager_do_chores(m);
+        log_notice("Reloaded: %zu endpoints, %zu services", m->n_endpoints, m->n_services);
+        bus_tell(m->bus, "daemon", "", "reloaded", m->settings->files[0]);
+        return 0;
+}
+
+static int load(Manager *m, Settings **ret, char **reterr_why) {
+        _cleanup_(problems_done) Problems problems = { 0 };
+        _cleanup_free_ char *text = NULL;
+        const char *file = m->settings->files[0];
+        size_t size = 0;
+        FILE *stream;
+        int r;
+
+        r = settings_load(file, &problems, ret);
+        STRV_FOREACH(line, problems.warnings)
+                log_warning("%s", *line);
+        if (r >= 0)
+                return 0;
+
+        stream = open_memstream(&text, &size);
+        if (!stream)
+                return -ENOMEM;
+        fprintf(stream, "%s: %s; nothing was changed", file,
+                r == -EBADMSG ? "it has problems" : strerror(-r));
+        STRV_FOREACH(line, problems.lines) {
+                log_error("%s", *line);
+                fprintf(stream, "\n%s", *line);
+        }
+        if (fclose(stream) != 0)
+                return -ENOMEM;
+
+        log_error("%s: not reloaded, nothing was changed", file);
+        return why_say(reterr_why, r, "%s", text);
+}
+
+int reload(Manager *m, SettingsDiff *ret_diff, Settings **ret_before, char **ret_waits_for,
+           char **reterr_why) {
+        _cleanup_(settings_unrefp) Settings *settings = NULL, *before = settings_ref(m->settings);
+        _cleanup_(settings_diff_done) SettingsDiff diff = { 0 };
+        Service *waits_for = NULL;
+        int r;
+
+        if (m->is_stopping)
+                return why_say(reterr_why, -ESHUTDOWN, "reuseportd is stopping");
+
+        r = load(m, &settings, reterr_why);
+        if (r >= 0)
+                r = settings_diff(before, settings, &diff);
+        if (r < 0)
+                return r;
+
+        m->settings_next = settings_unref(m->settings_next);
+        r = apply(m, settings, &waits_for, reterr_why);
+        if (r < 0) {
+                log_error("Not reloaded, nothing was changed: %s",
+                          *reterr_why ? *reterr_why : strerror(-r));
+                return r;
+        }
+        if (r > 0) {
+                log_notice("The reload waits for %s", waits_for->settings->name);
+                m->settings_next = settings_ref(settings);
+                *ret_waits_for = strdup(waits_for->settings->name);
+        }
+
+        *ret_diff = diff;
+        diff = (SettingsDiff){ 0 };
+        *ret_before = TAKE_PTR(before);
+        return 0;
+}
+
+void reload_go_on(Manager *m) {
+        _cleanup_(settings_unrefp) Settings *settings = TAKE_PTR(m->settings_next);
+        _cleanup_free_ char *why = NULL;
+        Service *waits_for;
+        int r;
+
+        if (!settings || m->is_stopping)
+                return;
+
+        r = apply(m, settings, &waits_for, &why);
+        if (r > 0)
+                m->settings_next = TAKE_PTR(settings);
+        else if (r < 0)
+                log_error("Not reloaded, nothing was changed: %s", why ? why : strerror(-r));
+}

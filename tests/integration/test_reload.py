@@ -1,0 +1,344 @@
+"""Other settings for a daemon that runs: what stays is the very same, what is new is there, nothing is lost."""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+from house import DEADLINE, Request, count, get, toy, wait_answers
+
+OK, FAILED, USAGE, BAD_CONFIG = 0, 1, 2, 78
+
+
+def listeners(daemon, port):
+    """Inodes of the sockets at a port, those of the daemon's descriptors."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/{daemon.pid}/net/{table}", encoding="ascii") as file:
+            next(file)
+            for line in file:
+                words = line.split()
+                if int(words[1].rsplit(":", 1)[1], 16) == port and words[3] in ("0A", "07"):
+                    inodes.add(words[9])
+    return inodes
+
+
+def held(daemon):
+    """Inodes of all network sockets that the daemon holds."""
+    found = set()
+    with open(f"/proc/{daemon.pid}/net/unix", encoding="utf-8") as file:
+        local = {line.split()[6] for line in file if not line.startswith("Num")}
+    for entry in os.scandir(f"/proc/{daemon.pid}/fd"):
+        try:
+            match = re.match(r"socket:\[(\d+)\]", os.readlink(entry.path))
+        except OSError:
+            continue
+        if match:
+            found.add(match[1])
+    return found - local
+
+
+def config(services):
+    """{service: {port: (options, ...), workers: n, keys: text}} as a file."""
+    endpoints, parts = [], []
+    for name, s in services.items():
+        endpoints.append(f'{name}_e: {{ listen_stream = "127.0.0.1:{s["port"]}"; {s.get("options", "")} }};')
+        parts.append(f'''{name}: {{ endpoints = ["{name}_e"]; exec_start = ["@TOY@", "--version={name}"];
+                         type = "notify"; workers = {s.get("workers", 1)}; {s.get("keys", "")} }};''')
+    return f'endpoints: {{ {" ".join(endpoints)} }}; services: {{ {" ".join(parts)} }};'
+
+
+def reload(house, daemon, text):
+    house.write(text, daemon.config.name)
+    result = daemon.ctl("reload", "--json")
+    assert result.returncode == OK, result
+    return result
+
+
+def wait_running(daemon, name):
+    assert daemon.ctl("wait", name, "--for=running", "--timeout", "20s").returncode == OK
+
+
+def wait_version(port, version):
+    def ask():
+        try:
+            return get(port).headers["X-Version"]
+        except OSError as error:
+            return str(error)
+    wait_answers(ask, lambda seen: seen[-1] == version, f"{version} answers at {port}")
+
+
+def wait_refused(port):
+    def ask():
+        try:
+            get(port)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
+    wait_answers(ask, lambda seen: seen[-1], f"{port} refuses")
+
+
+A = {"port": 8080, "workers": 2}
+B = {"port": 8081}
+
+
+def test_nothing_changes(house):
+    daemon = house.run(config({"a": A}))
+    wait_running(daemon, "a")
+    before, workers = held(daemon), daemon.workers()
+    assert '"changes":[]' in daemon.ctl("reload", "--json").stdout.replace(" ", "")
+    daemon.signal(signal.SIGHUP)
+    daemon.log.wait("Reloaded", times=2)
+    assert held(daemon) - before == set() and daemon.workers() == workers
+
+
+def test_services_come_and_go(house):
+    daemon = house.run(config({"a": A}))
+    wait_running(daemon, "a")
+    mine = listeners(daemon, 8080)
+    reload(house, daemon, config({"a": A, "b": B}))
+    wait_version(8081, "b")
+    slow = Request(8081, "/sleep/500")
+    slow.wait_sent()
+    reload(house, daemon, config({"a": A}))
+    wait_refused(8081)
+    assert slow.answer().status == 200, "who was there is served"
+    assert daemon.ctl("status", "b").returncode == 4
+    assert listeners(daemon, 8080) == mine
+    reload(house, daemon, config({"a": A, "b": B}))
+    wait_version(8081, "b")
+    assert daemon.stop() == 0
+
+
+def test_a_bad_file_changes_nothing_and_says_why(house):
+    daemon = house.run(config({"a": A}))
+    wait_running(daemon, "a")
+    before = held(daemon)
+    house.write(config({"a": A}) + "\nsurprise = 1;", daemon.config.name)
+    for _ in range(count(3, 100)):
+        result = daemon.ctl("reload")
+        assert result.returncode == BAD_CONFIG
+        assert re.search(rf"{daemon.config}:\d+: surprise: ", result.stderr), result
+    daemon.log.wait(rf"{daemon.config}:\d+: surprise: ")
+    daemon.signal(signal.SIGHUP)
+    daemon.log.wait("not reloaded, nothing was changed")
+    assert held(daemon) == before and get(8080).status == 200
+    reload(house, daemon, config({"a": A, "b": B}))
+    wait_version(8081, "b")
+
+
+def test_an_address_that_is_taken_changes_nothing(house):
+    with socket.create_server(("127.0.0.1", 8081)):
+        daemon = house.run(config({"a": A}))
+        wait_running(daemon, "a")
+        before = held(daemon)
+        house.write(config({"a": A | {"keys": 'restart = "no";'}, "b": B}), daemon.config.name)
+        result = daemon.ctl("reload")
+        assert result.returncode == FAILED and "b_e" in result.stderr, result
+        assert held(daemon) == before and get(8080).status == 200
+        assert len(daemon.ask("list")["services"]) == 1
+    assert daemon.ctl("reload").returncode == OK
+    wait_version(8081, "b")
+
+
+def test_what_applies_now_is_applied(house):
+    daemon = house.run(config({"a": A | {"keys": 'restart_delay = "29s";'}}))
+    wait_running(daemon, "a")
+    before, workers = listeners(daemon, 8080), daemon.workers()
+    text = reload(house, daemon, config({"a": A | {
+        "keys": 'restart_delay = "1ms";', "options": 'keep_alive = true; backlog = 17;'}})).stdout
+    assert '"applies":"now"' in text.replace(" ", "")
+    assert listeners(daemon, 8080) == before and daemon.workers() == workers
+    assert daemon.ask("list-endpoints")["endpoints"][0]["queue_limit"] == 17
+    assert not daemon.ask("status", "a")["pending"]
+    with socket.create_connection(("127.0.0.1", 8080)) as client:
+        ours = client.getsockname()[1]
+        shown = subprocess.run(["ss", "-tnoe", f"sport = :8080 and dport = :{ours}"], check=True,
+                               capture_output=True, text=True, timeout=DEADLINE).stdout
+    assert "keepalive" in shown, shown
+    daemon.ctl("kill", "a", "-s", "KILL")
+    wait_answers(lambda: daemon.ask("status", "a")["workers_ready"], lambda seen: seen[-1] == 2,
+                 "they are replaced at once now")
+
+
+def test_what_needs_new_workers_is_pending(house):
+    daemon = house.run(config({"a": A}))
+    wait_running(daemon, "a")
+    workers = daemon.workers()
+    text = reload(house, daemon, config({"a": A | {"workers": 3, "keys": 'environment = "X=1";'}})).stdout
+    assert '"applies":"pending"' in text.replace(" ", "")
+    assert daemon.workers() == workers
+    status = daemon.ask("status", "a")
+    assert status["pending"] and status["workers_wanted"] == 2
+    assert daemon.ctl("restart", "a").returncode == OK
+    wait_answers(lambda: daemon.ask("status", "a"), lambda seen: seen[-1]["workers_wanted"] == 3 and
+                 not seen[-1]["pending"], "the new generation has what the settings say")
+
+
+def test_another_address_gets_a_new_generation(house):
+    daemon = house.run(config({"a": A, "b": B}))
+    for name in ("a", "b"):
+        wait_running(daemon, name)
+    mine = listeners(daemon, 8080)
+    load = house.load("--address=127.0.0.1:8080", "--clients=4", "--seconds=600").wait_running()
+    reload(house, daemon, config({"a": A, "b": B | {"port": 8082}}))
+    wait_version(8082, "b")
+    wait_refused(8081)
+    assert not listeners(daemon, 8081), "what is no longer named is closed"
+    wait_answers(lambda: daemon.ask("status", "b")["state"], lambda seen: seen[-1] == "running", "running")
+    assert daemon.ask("status", "b")["generation"] == 2
+    reload(house, daemon, config({"a": A, "b": B}))
+    wait_version(8081, "b")
+    wait_refused(8082)
+    assert listeners(daemon, 8080) == mine
+    assert load.stop()["lost"] == 0
+    assert daemon.stop() == 0
+
+
+def test_a_second_endpoint_is_added_and_taken_away_under_load(house):
+    one = '''endpoints: { x: { listen_stream = "127.0.0.1:8080"; }; %s };
+             services: { a: { endpoints = ["x"%s]; exec_start = ["@TOY@"]; type = "notify"; workers = 2; }; };'''
+    both = one % ('y: { listen_stream = "127.0.0.1:8081"; };', ', "y"')
+    alone = one % ("", "")
+    daemon = house.run(alone)
+    wait_running(daemon, "a")
+    mine = listeners(daemon, 8080)
+    load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=600").wait_running()
+    for _ in range(count(2, 20)):
+        reload(house, daemon, both)
+        wait_version(8081, "1")
+        reload(house, daemon, alone)
+        wait_refused(8081)
+        assert mine <= listeners(daemon, 8080), "kept sockets are the very same"
+    result = load.stop()
+    assert result["lost"] == 0, result
+    assert daemon.stop() == 0
+
+
+def test_a_new_generation_that_fails_leaves_the_old_one_serving(house):
+    good = config({"a": A})
+    daemon = house.run(good)
+    wait_running(daemon, "a")
+    reload(house, daemon, config({"a": A | {"port": 8085, "keys": ""}}).replace(
+        '"--version=a"', '"--version=a", "--ready=never", "--exit-after=0", "--exit-code=1"'))
+    daemon.log.wait("rolled back")
+    assert get(8080).status == 200
+    wait_refused(8085)
+    reload(house, daemon, good)
+    wait_refused(8085)
+    assert get(8080).status == 200
+    assert daemon.stop() == 0
+
+
+def test_a_renamed_endpoint_keeps_its_sockets(house):
+    daemon = house.run(config({"a": A}))
+    wait_running(daemon, "a")
+    mine, workers = listeners(daemon, 8080), daemon.workers()
+    reload(house, daemon, config({"a": A}).replace("a_e", "front"))
+    assert listeners(daemon, 8080) == mine and daemon.workers() == workers
+    assert daemon.ask("list-endpoints")["endpoints"][0]["name"] == "front"
+    assert daemon.ask("status", "a")["pending"], "its workers were told the old name"
+
+
+def test_an_endpoint_moves_to_another_service(house):
+    text = config({"a": A})
+    daemon = house.run(text)
+    wait_running(daemon, "a")
+    mine = listeners(daemon, 8080)
+    house.write(text.replace(" a: {", " z: {").replace("--version=a", "--version=z"), daemon.config.name)
+    assert daemon.ctl("reload").returncode == OK
+    wait_version(8080, "z")
+    assert [s["name"] for s in daemon.ask("list")["services"]] == ["z"]
+    assert listeners(daemon, 8080) == mine
+    assert daemon.stop() == 0
+
+
+def test_sockets_that_cannot_be_opened_beside_the_old_ones_are_refused(house):
+    daemon = house.run(config({"a": A}))
+    wait_running(daemon, "a")
+    house.write(config({"a": A | {"options": "shared = true;"}}), daemon.config.name)
+    result = daemon.ctl("reload")
+    assert result.returncode == FAILED and "restart reuseportd" in result.stderr
+    assert get(8080).status == 200
+
+
+def test_a_reload_waits_for_a_deploy(house):
+    daemon = house.run(config({"a": A | {"keys": 'deploy: { canary = [50]; step = "300ms"; };'}}))
+    wait_running(daemon, "a")
+    deploy = subprocess.Popen([str(house.build / "src/ctl/reuseportctl"), "--control",
+                               str(daemon.control), "deploy", "a"], stdout=subprocess.DEVNULL)
+    wait_answers(lambda: daemon.ask("list")["services"][0]["deploy"],
+                 lambda seen: seen[-1] and seen[-1]["state"] == "canary", "a canary")
+    assert '"waits_for":"a"' in reload(house, daemon, config({"a": A, "b": B})).stdout.replace(" ", "")
+    assert len(daemon.ask("list")["services"]) == 1
+    assert deploy.wait(DEADLINE) == OK
+    wait_version(8081, "b")
+
+
+def test_check_diff_says_what_a_reload_would_do_and_does_not(house):
+    daemon = house.run(config({"a": A}))
+    wait_running(daemon, "a")
+    before = held(daemon)
+    other = house.write(config({"a": A | {"workers": 4, "keys": 'restart = "no";'}, "b": B}), "other.conf")
+    lines = daemon.ctl("check", other, "--diff").stdout.splitlines()
+    assert {"open endpoints.b_e", "start services.b", "pending services.a.workers: 4, was 2",
+            'now services.a.restart: "no", was "always"'} == set(lines), lines
+    assert held(daemon) == before
+    assert daemon.ctl("check", "--diff").stdout == "nothing changes\n"
+    assert daemon.ctl("check", house.write("x", "bad.conf"), "--diff").returncode == BAD_CONFIG
+
+
+def test_random_reloads_under_load_lose_nothing(house):
+    """Each changes one thing at least; what is there before and after loses nobody."""
+    seed = int(os.environ.get("REUSEPORT_TEST_SEED", "5"))
+    dice = random.Random(seed)
+    services = {"a": dict(A), "b": dict(B)}
+    daemon = house.run(config(services))
+    for name in services:
+        wait_running(daemon, name)
+    mine = listeners(daemon, 8080)
+    load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=600").wait_running()
+    spare = 9000
+
+    def change():
+        nonlocal spare
+        what = dice.choice(["option", "workers", "address", "service"])
+        if what == "option":
+            services["a"]["options"] = f"backlog = {dice.randint(64, 4096)}; no_delay = {dice.choice(['true', 'false'])};"
+        elif what == "workers":
+            services[dice.choice(["a", "b"])]["workers"] = dice.randint(1, 4)
+        elif what == "address":
+            spare += 1
+            services["b"]["port"] = spare
+        elif "c" in services:
+            del services["c"]
+        else:
+            spare += 1
+            services["c"] = {"port": spare}
+        return what
+
+    done = []
+    for _ in range(count(20, 200)):
+        before = dict(services)
+        done.append(change())
+        reload(house, daemon, config(services))
+        if dice.random() < 0.2:
+            assert daemon.ctl("restart", "a").returncode == OK
+        for name, s in services.items():
+            wait_version(s["port"], name)
+        rows = {e["name"]: e for e in daemon.ask("list-endpoints")["endpoints"]}
+        assert set(rows) == {f"{name}_e" for name in services}, (seed, done)
+        limit = re.search(r"backlog = (\d+)", services["a"].get("options", ""))
+        if limit:
+            assert rows["a_e"]["queue_limit"] == int(limit[1]), "the kernel says so"
+        assert mine <= listeners(daemon, 8080), "kept sockets are the very same"
+        if "c" in before and "c" not in services:
+            wait_refused(before["c"]["port"])
+    result = load.stop()
+    assert result["lost"] == 0, (seed, done, result)
+    assert daemon.stop() == 0
