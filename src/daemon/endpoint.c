@@ -174,8 +174,6 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
                 .n_slots = n_slots,
                 .backlog = settings->backlog,
                 .is_exclusive = settings->is_exclusive,
-                .sockopts = settings->sockopts,
-                .n_sockopts = settings->n_sockopts,
                 .is_refusing = true,
                 .has_marks = true,
                 .has_owner = manager->has_socket_owner,
