@@ -60,7 +60,7 @@ def test_a_worker_that_is_given_up_finishes_what_it_has_begun(house):
 def test_growing_again_while_workers_leave(house):
     daemon = house.run(toy(workers=4))
     daemon.ctl("wait", "site", "--for=running")
-    slow = [Request(8080, "/sleep/1000") for _ in range(16)]
+    slow = [Request(8080, "/sleep/4000") for _ in range(16)]
     for request in slow:
         request.wait_sent()
     assert daemon.ctl("scale", "site=1", "--timeout", "200ms").returncode == 8, "they have work to do"

@@ -71,12 +71,11 @@ def test_a_stop_in_the_middle_of_a_back_off_is_at_once(house):
     assert daemon.stop(5) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
-def test_what_is_not_there_yet_is_refused_with_a_line(house, number):
+def test_leaving_without_a_store_is_refused_with_a_line(house):
     daemon = house.run(toy())
     pid = get(8080).pid
-    daemon.signal(number)
-    daemon.log.wait(number.name)
+    daemon.signal(signal.SIGUSR2)
+    daemon.log.wait("SIGUSR2")
     assert get(8080).pid == pid
     assert daemon.stop() == 0
 
