@@ -2,6 +2,7 @@
 
 /* How a program learns which descriptors are its sockets: one row for each dialect. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -17,6 +18,10 @@ typedef struct PassedSocket {
 
 /* The number of the first descriptor; the others follow. */
 int fd_protocol_first_fd(FdProtocol protocol);
+
+/* Whether its programs take it for granted that their sockets do not block.  nginx does: it inherits them
+ * from itself, and a blocking one holds a worker in accept() for ever when another was quicker. */
+bool fd_protocol_is_nonblocking(FdProtocol protocol);
 
 /* Adds the variables that speak of @sockets; words whose value is the worker's pid have a SPAWN_PID_HOLE.
  *

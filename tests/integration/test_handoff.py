@@ -1,10 +1,13 @@
 """How a program of another dialect learns of its sockets, and what templates become."""
 
 import json
+import os
+import re
 import socket
+from pathlib import Path
 
 import pytest
-from house import DEADLINE
+from house import DEADLINE, command_of, wait_answers
 
 # Says what it was given, in one line, and stays.
 TELL = '''
@@ -110,3 +113,19 @@ def test_a_per_cent_sign_that_was_passed_is_no_template(house):
     ''', environment={"RATE": "50% of %n"})
     told = json.loads(daemon.log.wait(r'^\{"argv.*\}$').group(0))
     assert told["env"]["RATE"] == "50% of %n"
+
+
+@pytest.mark.parametrize(("protocol", "is_nonblocking"),
+                         [("systemd", False), ("server-starter", False), ("fpm", False),
+                          ("nginx", True), ("nghttpx", True)])
+def test_sockets_block_or_not_as_the_program_expects(house, protocol, is_nonblocking):
+    """nginx takes it for granted that what it inherits does not block; others call accept() and wait."""
+    daemon = house.run(f'''
+        endpoints: {{ web: {{ listen_stream = "127.0.0.1:8080"; }}; }};
+        services: {{ site: {{ endpoints = ["web"]; exec_start = ["/bin/sleep", "1000"];
+                              fd_protocol = "{protocol}"; }}; }};
+    ''')
+    pid = wait_answers(daemon.workers, lambda seen: seen[-1], "it runs")[-1][0]
+    wait_answers(lambda: command_of(pid), lambda seen: "sleep" in seen[-1], "it is executed")
+    flags = int(re.search(r"flags:\s+(\d+)", Path(f"/proc/{pid}/fdinfo/3").read_text()).group(1), 8)
+    assert bool(flags & os.O_NONBLOCK) == is_nonblocking
