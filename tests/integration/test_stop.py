@@ -70,7 +70,7 @@ def test_a_stop_in_the_middle_of_a_back_off_is_at_once(house):
     assert daemon.stop(5) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [signal.SIGUSR2])
 def test_what_is_not_there_yet_is_refused_with_a_line(house, number):
     daemon = house.run(toy())
     pid = get(8080).pid
