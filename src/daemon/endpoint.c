@@ -372,11 +372,11 @@ void endpoint_put_fds(const Endpoint *e, unsigned bank, unsigned slot, int *fds,
                 fds[(*n_fds)++] = reuse_group_fd(e->groups[i], bank, endpoint_slot_of(e, slot));
 }
 
-int endpoint_make_blocking(const Endpoint *e, unsigned bank, unsigned slot) {
+int endpoint_set_nonblock(const Endpoint *e, unsigned bank, unsigned slot, bool nonblock) {
         for (size_t i = 0; i < e->n_groups; i++) {
                 int r = fd_set_nonblock(
                                 reuse_group_fd(e->groups[i], bank, endpoint_slot_of(e, slot)),
-                                /* nonblock= */ false);
+                                nonblock);
 
                 if (r < 0)
                         return r;

@@ -90,9 +90,9 @@ int endpoint_set_rule(Endpoint *e, const ReuseRule *rule);
 /* The descriptors of one worker, one for each address, appended to @fds.  Borrowed. */
 void endpoint_put_fds(const Endpoint *e, unsigned bank, unsigned slot, int *fds, size_t *n_fds);
 
-/* Sets the sockets of a place back to blocking, as a program expects them that was given none before.
+/* Makes the sockets of a place blocking, as a program expects them that was given none before, or not.
  * O_NONBLOCK is shared by all who hold a socket, so this is for places without a worker. */
-int endpoint_make_blocking(const Endpoint *e, unsigned bank, unsigned slot);
+int endpoint_set_nonblock(const Endpoint *e, unsigned bank, unsigned slot, bool nonblock);
 
 /* How many wait in the queues of that place, over all addresses; datagrams count as one. */
 unsigned endpoint_queue(const Endpoint *e, unsigned bank, unsigned slot);

@@ -124,12 +124,14 @@ static int put_nothing(const PassedSocket *sockets, size_t n_sockets, char ***en
 static const struct FdProtocolRow {
         Put put;
         int first_fd;
+        bool wants_nonblock;
 } rows[FD_PROTOCOL_MAX] = {
         [FD_PROTOCOL_SYSTEMD] = { put_systemd, SPAWN_FIRST_FD },
         [FD_PROTOCOL_NGINX] = { put_nginx, SPAWN_FIRST_FD },
         [FD_PROTOCOL_SERVER_STARTER] = { put_server_starter, SPAWN_FIRST_FD },
         [FD_PROTOCOL_FPM] = { put_fpm, SPAWN_FIRST_FD },
-        [FD_PROTOCOL_NGHTTPX] = { put_nghttpx, SPAWN_FIRST_FD },
+        /* When it is to end it accepts until nobody waits, which must not wait for somebody. */
+        [FD_PROTOCOL_NGHTTPX] = { put_nghttpx, SPAWN_FIRST_FD, .wants_nonblock = true },
         [FD_PROTOCOL_INETD] = { put_nothing, 0 },
         [FD_PROTOCOL_ARGS] = { put_nothing, SPAWN_FIRST_FD },
 };
@@ -137,6 +139,11 @@ static const struct FdProtocolRow {
 int fd_protocol_first_fd(FdProtocol protocol) {
         assert(protocol >= 0 && protocol < FD_PROTOCOL_MAX);
         return rows[protocol].first_fd;
+}
+
+bool fd_protocol_wants_nonblock(FdProtocol protocol) {
+        assert(protocol >= 0 && protocol < FD_PROTOCOL_MAX);
+        return rows[protocol].wants_nonblock;
 }
 
 int fd_protocol_put(FdProtocol protocol, const PassedSocket *sockets, size_t n_sockets,

@@ -2,6 +2,7 @@
 
 /* How a program learns which descriptors are its sockets: one row for each dialect. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -17,6 +18,10 @@ typedef struct PassedSocket {
 
 /* The number of the first descriptor; the others follow. */
 int fd_protocol_first_fd(FdProtocol protocol);
+
+/* Whether a program takes its sockets as they are and expects what it would have opened itself.  Others are
+ * given blocking ones, which sd_listen_fds(3) means. */
+bool fd_protocol_wants_nonblock(FdProtocol protocol);
 
 /* Adds the variables that speak of @sockets; words whose value is the worker's pid have a SPAWN_PID_HOLE.
  *

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/endpoint.h"
+#include "daemon/fd-protocol.h"
 #include "daemon/manager.h"
 #include "daemon/service.h"
 #include "daemon/timer.h"
@@ -168,9 +169,11 @@ static void schedule_restart(GenerationSlot *slot, const Worker *gone) {
                            format_duration(delay_usec, duration, sizeof(duration)));
 }
 
-/* Sockets of a place that nobody reads are blocking again, whatever the last reader made of them. */
+/* Sockets of a place that nobody reads are again as a program expects them, whatever the last reader made of
+ * them. */
 static int prepare_sockets(const GenerationSlot *slot) {
         const Generation *g = slot->generation;
+        bool nonblock = fd_protocol_wants_nonblock(g->settings->fd_protocol);
 
         for (size_t i = 0; i < g->n_endpoints; i++) {
                 const Endpoint *e = g->endpoints[i];
@@ -178,7 +181,7 @@ static int prepare_sockets(const GenerationSlot *slot) {
 
                 if (e->settings->is_shared && generation_n_workers(g) > 0)
                         continue;
-                r = endpoint_make_blocking(e, g->bank, slot->number);
+                r = endpoint_set_nonblock(e, g->bank, slot->number, nonblock);
                 if (r < 0)
                         return r;
         }
