@@ -178,6 +178,8 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
                 .has_marks = true,
                 .has_owner = manager->has_socket_owner,
                 .owner = manager->socket_owner,
+                .sockopts = settings->sockopts,
+                .n_sockopts = settings->n_sockopts,
         };
         int r;
 

@@ -130,6 +130,7 @@ static const struct FdProtocolRow {
         [FD_PROTOCOL_NGINX] = { put_nginx, SPAWN_FIRST_FD, .is_nonblocking = true },
         [FD_PROTOCOL_SERVER_STARTER] = { put_server_starter, SPAWN_FIRST_FD },
         [FD_PROTOCOL_FPM] = { put_fpm, SPAWN_FIRST_FD },
+        /* When it is to end it accepts until nobody waits, which must not wait for somebody. */
         [FD_PROTOCOL_NGHTTPX] = { put_nghttpx, SPAWN_FIRST_FD, .is_nonblocking = true },
         [FD_PROTOCOL_INETD] = { put_nothing, 0 },
         [FD_PROTOCOL_ARGS] = { put_nothing, SPAWN_FIRST_FD },

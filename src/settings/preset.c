@@ -101,7 +101,8 @@ static const Preset presets[] = {
                         .type = "exec",
                         .kill_signal = "SIGQUIT",
                         .cutting_signals = "SIGTERM SIGINT",
-                        .advice = "a frontend of the endpoint's address",
+                        .advice = "a frontend of the endpoint's address; not \"single-process\", which does not "
+                                  "end",
         },
         {
                         .name = "unbound",
