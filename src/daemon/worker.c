@@ -440,10 +440,12 @@ static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
 static void on_pre(const char *why, void *userdata) {
         Worker *w = userdata;
         char text[WHY_SIZE_BYTES];
+        bool is_failed;
 
-        w->commands = worker_commands_free(w->commands);
+        is_failed = why;
         snprintf(text, sizeof(text), "exec_start_pre: %s", why ?: "");
-        if (why || launch(w, text, sizeof(text)) < 0)
+        w->commands = worker_commands_free(w->commands); /* and @why with them */
+        if (is_failed || launch(w, text, sizeof(text)) < 0)
                 end_unstarted(w, text);
 }
 

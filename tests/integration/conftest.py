@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -50,11 +51,22 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=config.no_namespaces))
 
 
+# What tests run or read of a build.
+PRODUCTS = ["src/daemon/reuseportd", "src/ctl/reuseportctl", "config/demo/demo-server",
+            "tests/integration/toy-worker", "tests/integration/load", "man/reuseportctl.1"]
+
+
 @pytest.fixture(scope="session")
 def build(request):
+    """A copy of what was built, since other users cannot reach sources in a home directory."""
     path = Path(request.config.getoption("--build")).resolve()
-    assert (path / "src/daemon/reuseportd").exists(), f"{path} has no reuseportd"
-    return path
+    with tempfile.TemporaryDirectory(prefix="reuseportd-build-") as name:
+        copy = Path(name)
+        copy.chmod(0o755)
+        for product in PRODUCTS:
+            (copy / product).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path / product, copy / product)
+        yield copy
 
 
 def wait_orphans(seconds):

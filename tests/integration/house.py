@@ -10,7 +10,6 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -291,8 +290,7 @@ class Daemon:
         self.config = Path(config)
         runtime = directory / "run"
         runtime.mkdir(exist_ok=True)
-        # A copy, for the same reason as the toy's.
-        self.reuseportctl = Path(shutil.copy(build / "src/ctl/reuseportctl", directory))
+        self.reuseportctl = build / "src/ctl/reuseportctl"
         self.manager = Manager(directory)
         variables = {
             "PATH": os.environ["PATH"],
@@ -411,8 +409,7 @@ class House:
     def __init__(self, build, directory):
         self.build = build
         self.directory = directory
-        # A copy, since sources in a home directory are out of reach for workers of another user.
-        self.toy = Path(shutil.copy(build / "tests/integration/toy-worker", directory))
+        self.toy = build / "tests/integration/toy-worker"
         self.demo = build / "config/demo/demo-server"
         self._things = []
         self._n_daemons = 0
