@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/connections.h"
 #include "daemon/manager.h"
+#include "daemon/service-idle.h"
 #include "daemon/why.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
@@ -80,6 +81,7 @@ Service *service_free(Service *s) {
         service_scale_end(s);
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
+        s->idle = service_idle_free(s->idle);
         detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 s->banks[bank] = generation_free(s->banks[bank]);
@@ -456,6 +458,7 @@ void service_on_generation_changed(Service *s, Generation *g) {
                 service_put_readers(s);
         }
 
+        service_idle_update(s);
         manager_on_service_changed(s->manager, s);
         if (s->deploy)
                 deploy_on_generation_changed(s->deploy, g);
