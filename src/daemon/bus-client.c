@@ -108,8 +108,14 @@ static bool is_fruitless(BusClient *c) {
         return ++c->n_fruitless > FRUITLESS_MAX || c->fruitless_bytes > MESSAGE_SIZE_BYTES;
 }
 
-static void turn(BusClient *c) {
+/* @reads  whether there is, or may be, something to read */
+static void turn(BusClient *c, bool reads) {
         int r;
+
+        if (reads && is_fruitless(c)) {
+                drop(c, "its message does not end");
+                return;
+        }
 
         r = process(c);
         if (r < 0) {
@@ -121,17 +127,12 @@ static void turn(BusClient *c) {
 }
 
 static int on_more(sd_event_source *source, void *userdata) {
-        turn(userdata);
+        turn(userdata, /* reads= */ true);
         return 0;
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        BusClient *c = userdata;
-
-        if (events & EPOLLIN && is_fruitless(c))
-                drop(c, "its message does not end");
-        else
-                turn(c);
+        turn(userdata, /* reads= */ events & EPOLLIN);
         return 0;
 }
 

@@ -120,6 +120,7 @@ static int append_services(const Manager *m, sd_bus_message *reply) {
 }
 
 static int append_endpoints(const Manager *m, sd_bus_message *reply) {
+        strangers_look_if_old(m->strangers);
         for (size_t i = 0; i < m->n_endpoints; i++) {
                 int r = bus_row_append_endpoint(m->endpoints[i], reply);
 

@@ -107,10 +107,12 @@ static int get_connections(sd_bus *bus, const char *path, const char *interface,
 
 static int get_hints(sd_bus *bus, const char *path, const char *interface, const char *property,
                      sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        const Service *s = userdata;
         _cleanup_strv_ char **hints = NULL;
         int r;
 
-        r = hints_list(userdata, &hints);
+        strangers_look_if_old(s->manager->strangers);
+        r = hints_list(s, &hints);
         return r < 0 ? r : sd_bus_message_append_strv(reply, hints);
 }
 

@@ -159,6 +159,14 @@ static int remove_dead(const struct sockaddr_un *address) {
         return unlink(address->sun_path) < 0 ? -errno : 0;
 }
 
+static int set_access(const char *path, const BusOptions *options) {
+        if (chown(path, (uid_t) -1, options->has_group ? options->group : getegid()) < 0 ||
+            chmod(path, options->mode) < 0)
+                return -errno;
+
+        return 0;
+}
+
 static int open_socket(Bus *b, const BusOptions *options) {
         _cleanup_close_ int fd = -EBADF;
         struct sockaddr_un address;
@@ -187,26 +195,81 @@ static int open_socket(Bus *b, const BusOptions *options) {
                 (void) unlink(options->path);
                 return -ENOMEM;
         }
-        if ((options->has_group && chown(b->path, (uid_t) -1, options->group) < 0) ||
-            chmod(b->path, options->mode) < 0 || listen(fd, BACKLOG) < 0)
+        r = set_access(b->path, options);
+        if (r < 0)
+                return r;
+        if (listen(fd, BACKLOG) < 0)
                 return -errno;
 
         b->fd = TAKE_FD(fd);
         return 0;
 }
 
+static void close_socket(Bus *b) {
+        b->io = sd_event_source_disable_unref(b->io);
+        b->fd = fd_close(b->fd);
+        if (b->path)
+                (void) unlink(b->path);
+        free(b->path);
+        b->path = NULL;
+}
+
 static int open_bus(Bus *b, const BusOptions *options) {
         int r;
 
-        b->events = calloc(BUS_EVENTS_MAX, sizeof(BusEvent));
-        if (!b->events)
-                return -ENOMEM;
-
         r = open_socket(b, options);
-        if (r < 0)
+        if (r >= 0)
+                r = sd_event_add_io(b->manager->event, &b->io, b->fd, EPOLLIN, on_connection, b);
+        if (r < 0) {
+                log_error("Cannot open the control socket %s: %s", options->path,
+                          r == -EADDRINUSE ? "somebody listens there" : strerror(-r));
                 return r;
+        }
 
-        return sd_event_add_io(b->manager->event, &b->io, b->fd, EPOLLIN, on_connection, b);
+        b->mode = options->mode;
+        b->has_group = options->has_group;
+        b->group = options->group;
+        return 0;
+}
+
+/* Another place: the new one is open before the old one is closed. */
+static void move(Bus *b, const BusOptions *options) {
+        Bus old = *b;
+
+        b->path = NULL;
+        b->fd = -EBADF;
+        b->io = NULL;
+        if (open_bus(b, options) >= 0) {
+                close_socket(&old);
+                return;
+        }
+
+        close_socket(b);
+        b->path = old.path;
+        b->fd = old.fd;
+        b->io = old.io;
+}
+
+void bus_configure(Bus *b, const BusOptions *options) {
+        int r;
+
+        if (strcmp(b->path, options->path) != 0) {
+                move(b, options);
+                return;
+        }
+        if (b->mode == options->mode && b->has_group == options->has_group &&
+            b->group == options->group)
+                return;
+
+        r = set_access(b->path, options);
+        if (r < 0) {
+                log_error("The access to %s cannot be changed: %s", b->path, strerror(-r));
+                return;
+        }
+
+        b->mode = options->mode;
+        b->has_group = options->has_group;
+        b->group = options->group;
 }
 
 int bus_new(Manager *manager, const BusOptions *options, Bus **ret) {
@@ -219,16 +282,15 @@ int bus_new(Manager *manager, const BusOptions *options, Bus **ret) {
 
         b->manager = manager;
         b->fd = -EBADF;
-        b->has_group = options->has_group;
-        b->group = options->group;
         TAILQ_INIT(&b->clients);
 
+        b->events = calloc(BUS_EVENTS_MAX, sizeof(BusEvent));
+        if (!b->events)
+                return -ENOMEM;
+
         r = open_bus(b, options);
-        if (r < 0) {
-                log_error("Cannot open the control socket %s: %s", options->path,
-                          r == -EADDRINUSE ? "somebody listens there" : strerror(-r));
+        if (r < 0)
                 return r;
-        }
 
         *ret = TAKE_PTR(b);
         return 0;
@@ -245,12 +307,8 @@ Bus *bus_free(Bus *b) {
                 (void) bus_client_free(c);
         }
         b->flush = sd_event_source_disable_unref(b->flush);
-        b->io = sd_event_source_disable_unref(b->io);
         b->pause = timer_disarm(b->pause);
-        b->fd = fd_close(b->fd);
-        if (b->path)
-                (void) unlink(b->path);
-        free(b->path);
+        close_socket(b);
         free(b->events);
         free(b);
         return NULL;

@@ -41,6 +41,7 @@ typedef struct Worker Worker;
 struct Bus {
         Manager *manager; /* borrowed */
         char *path;
+        mode_t mode;
         bool has_group;
         gid_t group; /* whose members may do everything */
         int fd;
@@ -66,6 +67,9 @@ typedef struct BusOptions {
  * What fails is logged.  Returns 0 or a negative errno. */
 int bus_new(Manager *manager, const BusOptions *options, Bus **ret);
 Bus *bus_free(Bus *b);
+
+/* Other options from now on; who is connected stays.  What fails is logged, and then the old ones stay. */
+void bus_configure(Bus *b, const BusOptions *options);
 DEFINE_CLEANUP(Bus, bus_free)
 
 /* What follows only tells, frees nobody, and may be called from anywhere; @b may be NULL. */

@@ -27,6 +27,7 @@ static void look_at(const ReuseGroup *g, unsigned bank, unsigned slot, EndpointL
 
 EndpointLook endpoint_look(const Endpoint *e) {
         EndpointLook look = {
+                .n_strangers = e->n_strangers,
                 .is_listening = e->n_groups > 0 && !reuse_group_is_refusing(e->groups[0]),
         };
 

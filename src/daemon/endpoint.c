@@ -302,6 +302,7 @@ int endpoint_set_rule(Endpoint *e, const ReuseRule *rule) {
                 }
         }
 
+        strangers_look_soon(e->manager->strangers);
         return 0;
 }
 
@@ -320,7 +321,14 @@ int endpoint_listen(Endpoint *e, const ReuseRule *rule) {
                 }
         }
 
+        strangers_look_soon(e->manager->strangers);
         return endpoint_watch(e);
+}
+
+/* Behind his socket ours would have other indices than we think. */
+static bool has_strangers(const Endpoint *e) {
+        strangers_look(e->manager->strangers);
+        return e->n_strangers > 0;
 }
 
 int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
@@ -330,6 +338,10 @@ int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
 
         for (size_t i = 0; i < e->n_groups; i++) {
                 ReuseGroup *g = e->groups[i];
+
+                if ((bank >= reuse_group_n_banks(g) || reuse_group_n_slots(g, bank) < n_slots) &&
+                    has_strangers(e))
+                        return -EADDRINUSE;
 
                 /* One that was opened later has fewer banks than its service. */
                 for (unsigned b = reuse_group_n_banks(g); b < bank; b++) {

@@ -46,7 +46,8 @@ struct Endpoint {
         EndpointSocket *sockets; /* while it listens: all of them, by group, bank, slot */
         size_t n_sockets;
         Settings *settings_held; /* a reference, while the manager's settings do not name it any more */
-        uint64_t n_reset;        /* visitors who came too late, and datagrams */
+        unsigned n_strangers; /* sockets of others at its addresses, when somebody last looked */
+        uint64_t n_reset;     /* visitors who came too late, and datagrams */
 };
 
 /* Opens the sockets: bound, and refusing until endpoint_listen().

@@ -66,7 +66,42 @@ static char *hint_full_queue(const Service *s) {
         return NULL;
 }
 
-static const Hint hints[] = { hint_failed, hint_failing, hint_full_queue };
+static char *hint_strangers(const Service *s) {
+        char *text;
+
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                const Endpoint *e = s->endpoints[i];
+
+                if (e->n_strangers == 0)
+                        continue;
+                return asprintf(&text,
+                                "%u sockets at the address of endpoint %s are not ours and may get its "
+                                "visitors; the log says whose they are",
+                                e->n_strangers, e->settings->name) < 0
+                                       ? NULL
+                                       : text;
+        }
+
+        return NULL;
+}
+
+static char *hint_pending(const Service *s) {
+        const Generation *g = service_current(s);
+        char *text;
+
+        if (!g || !g->is_outdated)
+                return NULL;
+
+        return asprintf(&text,
+                        "the configuration has changed in what only new workers can have: "
+                        "reuseportctl deploy %s",
+                        s->settings->name) < 0
+                               ? NULL
+                               : text;
+}
+
+static const Hint hints[] = { hint_failed, hint_strangers, hint_pending, hint_failing,
+                              hint_full_queue };
 
 int hints_list(const Service *s, char ***ret) {
         _cleanup_strv_ char **list = NULL;

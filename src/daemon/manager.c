@@ -173,7 +173,9 @@ int manager_start(Manager *m) {
                 return r;
         }
 
-        r = make_services(m);
+        r = strangers_new(m, &m->strangers);
+        if (r >= 0)
+                r = make_services(m);
         for (size_t i = 0; i < m->n_services && r >= 0; i++)
                 r = service_start(m->services[i]);
         if (r < 0) {
@@ -346,17 +348,43 @@ static int watch_signals(Manager *m) {
         return 0;
 }
 
-static int open_control(Manager *m, const char *path) {
-        BusOptions options = { .path = path, .mode = 0600 };
+/* @usual  "control" in the runtime directory */
+static BusOptions control_options(const Manager *m, const char *usual) {
+        const DaemonSettings *d = &m->settings->daemon;
+        BusOptions options = {
+                .path = usual,
+                .mode = d->control_group ? 0660 : 0600,
+                .has_group = d->control_group,
+                .group = d->control_gid,
+        };
+
+        if (d->control_mode != SETTING_UNSET)
+                options.mode = (mode_t) d->control_mode;
+        if (m->control)
+                options.path = m->control;
+        else if (d->control_socket)
+                options.path = d->control_socket;
+        return options;
+}
+
+static int open_control(Manager *m) {
         _cleanup_free_ char *usual = NULL;
+        BusOptions options;
 
-        if (!path) {
-                if (asprintf(&usual, "%s/control", m->runtime_directory) < 0)
-                        return -ENOMEM;
-                options.path = usual;
-        }
+        if (asprintf(&usual, "%s/control", m->runtime_directory) < 0)
+                return -ENOMEM;
 
-        return bus_new(m, &options, &m->bus);
+        options = control_options(m, usual);
+        if (!m->bus)
+                return bus_new(m, &options, &m->bus);
+
+        bus_configure(m->bus, &options);
+        return 0;
+}
+
+void manager_reload_control(Manager *m) {
+        if (open_control(m) < 0)
+                log_error("No memory for the control socket");
 }
 
 int manager_new(Settings *settings, const char *control, Manager **ret) {
@@ -382,13 +410,18 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
                 return -EIO;
 
         r = open_runtime_directory(m);
-        if (r >= 0)
-                r = open_control(m, control);
         if (r < 0)
                 return r;
 
-        choose_socket_owner(m);
+        m->control = control;
         m->settings = settings;
+        r = open_control(m);
+        if (r < 0) {
+                m->settings = NULL; /* still the caller's */
+                return r;
+        }
+
+        choose_socket_owner(m);
         *ret = TAKE_PTR(m);
         return 0;
 }
@@ -407,6 +440,7 @@ Manager *manager_free(Manager *m) {
         for (size_t i = 0; i < m->n_endpoints; i++)
                 (void) endpoint_free(m->endpoints[i]);
         free(m->endpoints);
+        m->strangers = strangers_free(m->strangers);
         m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
         m->lock_fd = fd_close(m->lock_fd);

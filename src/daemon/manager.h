@@ -17,12 +17,15 @@
 #include "daemon/bus.h"
 #include "daemon/endpoint.h"
 #include "daemon/service.h"
+#include "daemon/strangers.h"
 #include "settings/settings.h"
 
 struct Manager {
         sd_event *event;
         Above *above;
         Bus *bus;
+        const char *control; /* borrowed: what the command line says, or NULL */
+        Strangers *strangers;
         Settings *settings;
         Settings *settings_next; /* a reload that waits; NULL: none does */
         Endpoint **endpoints;    /* one for each of the settings, same order */
@@ -65,6 +68,9 @@ Service *manager_find_service(const Manager *m, const char *name);
 
 /* A path for the notify socket of one more worker; the caller's, NULL when there is no memory. */
 char *manager_notify_path(Manager *m);
+
+/* What the settings say of the control socket counts from now on. */
+void manager_reload_control(Manager *m);
 
 /* In the loop's next turn: frees services that have left, and goes on with a reload that waited. */
 void manager_do_chores(Manager *m);

@@ -286,9 +286,11 @@ static void put_services(Manager *m, Plan *p, Endpoint **const *lists) {
         m->n_services = n;
 }
 
-static void apply_daemon(const Settings *before, const Settings *now) {
-        if (before->daemon.log_level != now->daemon.log_level)
-                log_set_level(now->daemon.log_level);
+static void apply_daemon(Manager *m, const Settings *before) {
+        /* Else what the command line said goes on. */
+        if (before->daemon.log_level != m->settings->daemon.log_level)
+                log_set_level(m->settings->daemon.log_level);
+        manager_reload_control(m);
 }
 
 static int commit(Manager *m, Plan *p, Settings *settings) {
@@ -307,7 +309,7 @@ static int commit(Manager *m, Plan *p, Settings *settings) {
                 m->settings = settings_ref(settings);
                 put_endpoints(m, p, before);
                 put_services(m, p, lists);
-                apply_daemon(before, settings);
+                apply_daemon(m, before);
         }
 
         for (size_t i = 0; lists && i < settings->n_services; i++)

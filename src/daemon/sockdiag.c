@@ -175,6 +175,66 @@ int sockdiag_find_holders(const ReuseAddress *address, Holder *ret, size_t n_ret
         return (int) search.n_holders;
 }
 
+bool sockdiag_overlaps(const ReuseAddress *a, const ReuseAddress *b) {
+        return reuse_address_port(a) == reuse_address_port(b) && is_in_the_way(a, b);
+}
+
+bool sockdiag_is_same_host(const ReuseAddress *a, const ReuseAddress *b) {
+        return is_same_host(a, b);
+}
+
+typedef struct ListenerList {
+        int type;
+        Holder *found;
+        size_t n_found, n_room;
+} ListenerList;
+
+static int on_listener(const struct inet_diag_msg *m, void *userdata) {
+        ListenerList *l = userdata;
+
+        if (l->n_found == l->n_room) {
+                size_t n_room = l->n_room > 0 ? l->n_room * 2 : 64;
+                Holder *more = reallocarray(l->found, n_room, sizeof(Holder));
+
+                if (!more) {
+                        errno = ENOMEM;
+                        return -ENOMEM;
+                }
+                l->found = more;
+                l->n_room = n_room;
+        }
+
+        l->found[l->n_found++] = (Holder){
+                .address = address_of(m, l->type),
+                .uid = m->idiag_uid,
+                .inode = m->idiag_inode,
+                .cookie = cookie_of(m),
+        };
+        return 0;
+}
+
+int sockdiag_list_listeners(int type, Holder **ret) {
+        static const int families[] = { AF_INET, AF_INET6 };
+        const ReuseAddress any = { .type = type, .sa.sa_family = AF_INET };
+        ListenerList list = { .type = type };
+        const Query query = { on_listener, &list };
+
+        for (size_t i = 0; i < ELEMENTS_OF(families); i++) {
+                struct inet_diag_req_v2 request = request_for(
+                                &any, families[i],
+                                type == SOCK_STREAM ? 1U << TCP_LISTEN : 1U << TCP_CLOSE);
+                int r = ask(&request, NLM_F_DUMP, &query);
+
+                if (r < 0) {
+                        free(list.found);
+                        return r;
+                }
+        }
+
+        *ret = list.found;
+        return (int) list.n_found;
+}
+
 /* ---- handshakes ---- */
 
 typedef struct HalfOpenSearch {

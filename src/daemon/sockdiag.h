@@ -27,6 +27,19 @@ typedef struct Holder {
  * Returns how many were written, or a negative errno. */
 int sockdiag_find_holders(const ReuseAddress *address, Holder *ret, size_t n_ret);
 
+/* Whether a socket at @b takes visitors of one at @a, or keeps it from opening. */
+bool sockdiag_overlaps(const ReuseAddress *a, const ReuseAddress *b);
+
+/* The very same host; ports and types are not compared. */
+bool sockdiag_is_same_host(const ReuseAddress *a, const ReuseAddress *b);
+
+/* Every socket of the machine that gets visitors: streams that listen, datagrams that are bound.
+ *
+ * @type  SOCK_STREAM or SOCK_DGRAM
+ *
+ * *ret is the caller's.  Returns how many, or a negative errno. */
+int sockdiag_list_listeners(int type, Holder **ret);
+
 /* A handshake that has begun: a request socket, which belongs to some listener of the port, the kernel
  * does not say which.  The connection that comes of it keeps the cookie. */
 typedef struct HalfOpen {

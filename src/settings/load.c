@@ -305,7 +305,8 @@ int load_daemon(const Tree *group, Settings *s, Report *report) {
         if (r < 0 || !group)
                 return r;
 
-        return read_keys(group, SETTING_GROUP_DAEMON, &s->daemon, report);
+        r = read_keys(group, SETTING_GROUP_DAEMON, &s->daemon, report);
+        return r < 0 ? r : user_resolve_control(&s->daemon, report);
 }
 
 int load_endpoints(const Tree *group, Settings *s, Report *report) {

@@ -32,6 +32,34 @@ static const SettingRow daemon_rows[] = {
                         .help = "\"journal\", \"stderr\" with the prefixes of sd-daemon(3), or "
                                 "\"auto\": the journal where there is one.",
         },
+        {
+                        .name = "control_socket",
+                        .kind = &value_kind_path,
+                        .offset = offsetof(DaemonSettings, control_socket),
+                        .default_words = "\"control\" in the runtime directory",
+                        .applies = APPLIES_NOW,
+                        .help = "Where reuseportctl(1) speaks to the daemon; the option --control "
+                                "counts before it.",
+        },
+        {
+                        .name = "control_group",
+                        .kind = &value_kind_identity,
+                        .offset = offsetof(DaemonSettings, control_group),
+                        .default_words = "none: root and the daemon's own user",
+                        .applies = APPLIES_NOW,
+                        .help = "Name or number of a group whose members may do everything, too.",
+        },
+        {
+                        .name = "control_mode",
+                        .kind = &value_kind_mode,
+                        .offset = offsetof(DaemonSettings, control_mode),
+                        .max = 0777,
+                        .default_text = "",
+                        .default_words = "\"0600\", or \"0660\" with control_group",
+                        .applies = APPLIES_NOW,
+                        .help = "Of the control socket.\nWhoever gets through must still be one of "
+                                "those above.",
+        },
 };
 
 const SettingTable setting_daemon_table = {

@@ -266,6 +266,10 @@ typedef struct DaemonSettings {
         Keys keys;
         int log_level;
         LogTarget log_target;
+        char *control_socket; /* NULL: "control" in the runtime directory */
+        char *control_group;  /* as written, or NULL; then control_gid is set */
+        gid_t control_gid;
+        int control_mode; /* SETTING_UNSET: 0600, or 0660 with a group */
 } DaemonSettings;
 
 typedef struct Settings {

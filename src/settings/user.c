@@ -203,3 +203,25 @@ int user_resolve(ServiceSettings *service, Report *report) {
         service->has_user = has_user > 0 && has_group > 0 && has_groups > 0;
         return 0;
 }
+
+int user_resolve_control(DaemonSettings *daemon, Report *report) {
+        const Place nowhere = { 0 };
+        char quoted[REPORT_QUOTE_SIZE];
+        uint64_t gid;
+        int r;
+
+        if (!daemon->control_group)
+                return 0;
+        if (is_number(daemon->control_group, &gid)) {
+                daemon->control_gid = (gid_t) gid;
+                return 0;
+        }
+
+        r = find_group(daemon->control_group, &daemon->control_gid);
+        if (r <= 0 && r != -ENOMEM)
+                report_problem(report, key_place(&daemon->keys, "control_group", nowhere),
+                               "daemon.control_group",
+                               "there is no group %s, expected a name or number of this system",
+                               report_quote(daemon->control_group, quoted));
+        return r == -ENOMEM ? r : 0;
+}

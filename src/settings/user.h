@@ -10,3 +10,6 @@
  *
  * Returns 0, also after a problem, which then is in @report; -ENOMEM. */
 int user_resolve(ServiceSettings *service, Report *report);
+
+/* Fills control_gid of @daemon from control_group, in the same way. */
+int user_resolve_control(DaemonSettings *daemon, Report *report);

@@ -12,7 +12,8 @@
 #include "settings-load.h"
 
 static const char full[] =
-                "daemon: { log_level = \"debug\"; log_target = \"stderr\"; };\n"
+                "daemon: { log_level = \"debug\"; log_target = \"stderr\"; control_socket = \"/run/x/control\";\n"
+                "  control_group = \"0\"; control_mode = \"0640\"; };\n"
                 "endpoints: {\n"
                 "  web: { listen_stream = [\":8080\", \"127.0.0.1:81\"]; shared = true;\n"
                 "    backlog = 128; bind_ipv6_only = \"ipv6-only\"; exclusive = false;\n"
@@ -71,6 +72,10 @@ static void endpoint_keys_are_read(void **state) {
 
         assert_int_equal(s->daemon.log_level, LOG_DEBUG);
         assert_int_equal(s->daemon.log_target, LOG_TARGET_STDERR);
+        assert_string_equal(s->daemon.control_socket, "/run/x/control");
+        assert_string_equal(s->daemon.control_group, "0");
+        assert_int_equal(s->daemon.control_gid, 0);
+        assert_int_equal(s->daemon.control_mode, 0640);
         assert_int_equal(e->bind_ipv6_only, BIND_IPV6_ONLY_IPV6_ONLY);
         assert_false(e->addresses[0].is_dual_stack);
         assert_string_equal(endpoint_descriptor_name(e), "http port");
