@@ -21,7 +21,6 @@ for argument in "$@"; do
         ;;
     esac
 done
-[ -z "$long" ] || export REUSEPORT_TEST_LONG=1
 
 # What a sanitizer finds must end the program that it is found in.
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99
@@ -79,7 +78,7 @@ unit_tests() {
     say "unit tests, $1"
     log=build/$2/meson-logs/testlog.junit.xml
     rm -f "$log"
-    meson test -C "build/$2" --no-rebuild --print-errorlogs --quiet
+    meson test -C "build/$2" --no-rebuild --print-errorlogs --quiet ${long:+-t 20}
     status=$?
     if [ -s "$log" ]; then
         cp "$log" "$results/unit-$2.xml"
@@ -106,6 +105,15 @@ integration_tests() {
     [ -s "$results/integration-$2.xml" ] || record failed "integration tests, $1" "no results"
 }
 
+# With --long.
+full_counts() {
+    [ -z "$long" ] || export REUSEPORT_TEST_LONG=1
+    "$@"
+    status=$?
+    unset REUSEPORT_TEST_LONG
+    return $status
+}
+
 lint_scripts() {
     has shellcheck || { echo "shellcheck is not installed" && return 77; }
     # shellcheck disable=SC2046 # names of files without spaces
@@ -123,7 +131,8 @@ say "packages"
 sh tests/install-packages.sh build test server ||
     echo "Going on with what is here; what cannot be tested without it is skipped."
 
-build "with gcc" test && unit_tests "gcc" test
+# The full counts are for one build; in the others the small ones find what there is to find.
+build "with gcc" test && full_counts unit_tests "gcc" test
 build "with ASan and UBSan" asan -Db_sanitize=address,undefined -Db_lundef=false &&
     unit_tests "ASan and UBSan" asan
 if has clang; then
@@ -141,8 +150,13 @@ check "format" sh tests/check-format.sh
 check "scripts" lint_scripts
 check "manuals" lint_manuals
 check "install" sh tests/check-install.sh build/test
+check "cases of the library" sh tests/cases.sh
+if [ -n "$long" ]; then
+    check "coverage of the library" sh tests/coverage.sh
+    check "benchmarks" meson test -C build/test --benchmark --no-rebuild --verbose
+fi
 
-[ -x build/test/src/daemon/reuseportd ] && integration_tests "gcc" test
+[ -x build/test/src/daemon/reuseportd ] && full_counts integration_tests "gcc" test
 [ -x build/asan/src/daemon/reuseportd ] && integration_tests "ASan and UBSan" asan
 [ -z "$long" ] || check "bare Debian 12" sh tests/bare-debian.sh
 
