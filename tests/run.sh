@@ -128,7 +128,7 @@ lint_manuals() {
 }
 
 say "packages"
-sh tests/install-packages.sh build test server ||
+sh tests/install-packages.sh build test server ${long:+long} ||
     echo "Going on with what is here; what cannot be tested without it is skipped."
 
 # The full counts are for one build; in the others the small ones find what there is to find.
