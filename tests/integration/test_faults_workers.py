@@ -1,0 +1,136 @@
+"""Workers that stop, that cannot be started, that crash for ever, that die all at once: F4, F10, F11, F12."""
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+
+import hostile
+import pytest
+from house import IS_LONG, Process, Request, count, get, toy, wait_answers, wait_workers
+
+NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
+
+
+def processor_time(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_f4_a_stopped_worker_is_replaced_and_its_queue_is_read(house):
+    watchdog = 0.5
+    path = hostile.script(house, f"serve(watchdog={watchdog / 4})")
+    daemon = house.run('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; }; services: {'
+                       + hostile.service(path, settings=f'watchdog = "{int(watchdog * 1000)}ms";', workers=2) + "};")
+    killed = []
+    for i in range(count(3, 50)):
+        workers = wait_workers(2, but=killed)
+        with Process(workers["0"]) as victim:
+            victim.kill(signal.SIGSTOP)
+            begun = time.monotonic()
+            requests = [Request(8080, "/") for _ in range(20)]  # half of them in its queue
+            assert all(r.answer().status == 200 for r in requests)
+            victim.wait_gone()
+        daemon.log.wait("worker 0 .* has not said WATCHDOG=1 within 500ms, killing it", times=i + 1)
+        assert daemon.log.times_of("has not said WATCHDOG=1")[i] - begun < watchdog + 1
+        killed.append(workers["0"])
+    assert daemon.stop() == 0
+
+
+def busy_program(house):
+    """A program file that somebody is writing to: ETXTBSY."""
+    path = house.directory / "busy"
+    path.write_bytes(open("/bin/true", "rb").read())
+    path.chmod(0o755)
+    return path, open(path, "r+b")
+
+
+@pytest.mark.parametrize(("program", "words"), [
+    ("/nowhere/server", "No such file or directory"), ("/etc/passwd", "Permission denied"),
+    ("BUSY", "Text file busy"), ("/", "Permission denied"),
+])
+def test_f10_a_program_that_cannot_be_executed_is_told_with_its_errno(house, program, words):
+    path, held = busy_program(house)
+    program = str(path) if program == "BUSY" else program
+    with held:
+        daemon = house.run(f'''
+            endpoints: {{ web: {{ listen_stream = ":8080"; }}; other: {{ listen_stream = ":9090"; }}; }};
+            services: {{
+                site: {{ endpoints = ["web"]; exec_start = ["{program}"]; restart_delay = "50ms"; }};
+                good: {{ endpoints = ["other"]; exec_start = ["@TOY@"]; type = "notify"; }};
+            }};
+        ''')
+        daemon.log.wait(f"cannot execute {re.escape(program)}: {words}", times=4)
+        times = daemon.log.times_of("cannot execute")
+        assert times[3] - times[0] > 0.34, "the back-off holds"
+        assert get(9090).status == 200, "others are not touched"
+    if program == str(path):
+        daemon.log.wait("exited with status 0")  # once nobody writes to it any more
+    assert daemon.stop() == 0
+
+
+@NEEDS_ROOT
+def test_f10_a_user_with_too_many_processes_is_told_with_its_errno(house):
+    daemon = house.run(toy(service='user = "nobody"; limit_nproc = 1; restart_delay = "50ms";', workers=3))
+    daemon.log.wait("cannot execute .*: Resource temporarily unavailable", times=2)
+    assert daemon.stop() == 0
+
+
+def test_f10_a_start_limit_ends_it(house):
+    daemon = house.run('''
+        endpoints: { web: { listen_stream = ":8080"; }; };
+        services: { site: { endpoints = ["web"]; exec_start = ["/nowhere/server"]; restart_delay = "1ms";
+                            start_limit_burst = 4; start_limit_interval = "1min"; }; };
+    ''')
+    daemon.log.wait("worker 0 was started 4 times .*; the service fails")
+    daemon.log.wait("Generation 1 is gone: its workers ended badly")
+    assert len(daemon.log.times_of("cannot execute")) == 4
+    with pytest.raises(ConnectionRefusedError):
+        get(8080)
+    assert daemon.stop() == 0
+
+
+def test_f11_a_crash_loop_costs_nothing_and_keeps_the_sockets(house):
+    seconds = count(10, 600)
+    daemon = house.run(toy(["--ready=never", "--exit-after=0", "--exit-code=1"]))
+    daemon.log.wait("will be replaced", times=3)
+    before, begun = processor_time(daemon.pid), time.monotonic()
+    with socket.create_connection(("127.0.0.1", 8080)) as visitor:
+        threading.Event().wait(seconds)  # the loop is what is looked at
+        visitor.sendall(b"still there")
+    used = (processor_time(daemon.pid) - before) / (time.monotonic() - begun)
+    assert used < 0.02, used
+    starts = daemon.log.times_of("toy: .* starts")
+    # 0.1, 0.2, … up to restart_max_delay, 30 s
+    assert len(starts) <= 10 + seconds / 30, len(starts)
+    assert daemon.stop() == 0
+
+
+def test_f12_many_deaths_at_once_are_all_seen_and_seen_right(house):
+    """Half of them killed, half by another signal: within a second every end is known as what it was."""
+    n_services, n_workers, rounds = (10, 500, 3) if IS_LONG else (2, 200, 2)
+    names = [f"s{i}" for i in range(n_services)]
+    endpoints = "".join(f'{n}: {{ listen_stream = "127.0.0.1:{8000 + i}"; shared = true; }}; '
+                        for i, n in enumerate(names))
+    services = "".join(f'{n}: {{ endpoints = ["{n}"]; exec_start = ["/bin/sleep", "infinity"]; type = "notify"; '
+                       f'workers = {n_workers}; restart = "no"; }}; ' for n in names)
+    total = n_services * n_workers
+    for _ in range(rounds):
+        daemon = house.run(f"endpoints: {{ {endpoints} }}; services: {{ {services} }};")
+        daemon.log.wait(r"worker \d+ \(pid \d+\) started", times=total, seconds=120)
+        pids = daemon.workers()
+        assert len(pids) == total
+        for i, pid in enumerate(pids):
+            os.kill(pid, signal.SIGKILL if i % 2 else signal.SIGUSR1)
+        killed = time.monotonic()
+        daemon.log.wait("was ended by SIG", times=total, seconds=30)
+        seen = daemon.log.times_of("was ended by SIG")[-1] - killed
+        print(f"{total} ends seen within {seen:.3f} s")
+        assert len(daemon.log.times_of("was ended by SIGKILL before it was ready")) == total // 2
+        assert len(daemon.log.times_of("was ended by SIGUSR1 before it was ready")) == total // 2
+        assert seen < 1, seen
+        wait_answers(daemon.workers, lambda found: found[-1] == [], "all are reaped")
+        assert daemon.stop() == 0
