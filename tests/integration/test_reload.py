@@ -331,8 +331,10 @@ def test_random_reloads_under_load_lose_nothing(house):
             assert daemon.ctl("restart", "a").returncode == OK
         for name, s in services.items():
             wait_version(s["port"], name)
-        rows = {e["name"]: e for e in daemon.ask("list-endpoints")["endpoints"]}
-        assert set(rows) == {f"{name}_e" for name in services}, (seed, done)
+        wanted = {f"{name}_e" for name in services}
+        rows = wait_answers(lambda: {e["name"]: e for e in daemon.ask("list-endpoints")["endpoints"]},
+                            lambda seen, wanted=wanted: set(seen[-1]) == wanted,
+                            f"what is not named any more is gone: {(seed, done)}")[-1]
         limit = re.search(r"backlog = (\d+)", services["a"].get("options", ""))
         if limit:
             assert rows["a_e"]["queue_limit"] == int(limit[1]), "the kernel says so"
