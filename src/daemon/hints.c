@@ -2,13 +2,21 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/parse.h"
 #include "base/text.h"
+#include "daemon/connections.h"
 #include "daemon/endpoint-look.h"
 #include "daemon/service-summary.h"
+#include "daemon/timer.h"
+#include "settings/preset.h"
 
 /* In a row; one may be chance. */
 #define FAILURES_MIN 3U
+
+/* What a program that starts may take until we wonder. */
+#define PATIENCE_USEC (2 * USEC_PER_SEC)
 
 /* Each returns a sentence, the caller's, or NULL; there is no harm in one that memory was too short for. */
 typedef char *(*Hint)(const Service *s);
@@ -100,8 +108,133 @@ static char *hint_pending(const Service *s) {
                                : text;
 }
 
-static const Hint hints[] = { hint_failed, hint_strangers, hint_pending, hint_failing,
-                              hint_full_queue };
+/* The shell has the pid that LISTEN_PID names, and the program, unless the shell becomes it, another. */
+static char *hint_shell(const Service *s) {
+        static const char *const shells[] = { "sh", "bash", "dash", "ash", "zsh", "ksh" };
+        char *const *argv = s->settings->exec_start;
+        const char *name;
+        char *text;
+        bool is_shell = false;
+
+        if (!argv || s->settings->fd_protocol != FD_PROTOCOL_SYSTEMD)
+                return NULL;
+
+        name = strrchr(argv[0], '/');
+        for (size_t i = 0; i < ELEMENTS_OF(shells); i++)
+                is_shell = is_shell || strcmp(name ? name + 1 : argv[0], shells[i]) == 0;
+        if (!is_shell || strv_length(argv) < 3 || strcmp(argv[1], "-c") != 0 ||
+            strstr(argv[2], "exec "))
+                return NULL;
+
+        return asprintf(&text,
+                        "exec_start is a shell whose program has another pid than LISTEN_PID says, and "
+                        "takes no sockets: write \"exec PROGRAM\" in it, or run the program without one") <
+                                               0
+                               ? NULL
+                               : text;
+}
+
+/* Whose own configuration says something else listens elsewhere, or nowhere. */
+static char *hint_never_accepts(const Service *s) {
+        const Preset *preset = s->settings->preset ? preset_find(s->settings->preset) : NULL;
+        const Generation *g = service_current(s);
+        _cleanup_free_ char *addresses = NULL;
+        char *text;
+
+        for (unsigned i = 0; g && i < g->n_slots; i++) {
+                const Worker *w = g->slots[i].worker;
+
+                if (!w || !w->readiness || now_usec() - w->since_usec < PATIENCE_USEC)
+                        continue;
+
+                addresses = endpoint_addresses(s->endpoints[0]);
+                return asprintf(&text,
+                                "worker %u runs and has accepted nobody: is %s exactly what its own "
+                                "configuration says, and does it take sockets by fd_protocol?%s%s",
+                                i, addresses ?: "the endpoint", preset ? "  It needs: " : "",
+                                preset ? preset->advice : "") < 0
+                                       ? NULL
+                                       : text;
+        }
+
+        return NULL;
+}
+
+static unsigned queue_of(const Service *s, unsigned bank, unsigned slot) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                if (s->endpoints[i]->settings->type == SOCK_STREAM)
+                        n += endpoint_queue(s->endpoints[i], bank, slot);
+
+        return n;
+}
+
+/* It says READY=1 and then takes nobody.  Who waits is connected too, but who was accepted does not wait. */
+static char *hint_ready_only(const Service *s) {
+        const Generation *g = service_current(s);
+        uint64_t n_connected[REUSE_BANKS_MAX];
+        unsigned n_waiting = 0;
+        char *text;
+
+        for (unsigned i = 0; g && i < g->n_slots; i++) {
+                const Worker *w = g->slots[i].worker;
+
+                if (w && w->state == WORKER_READY && now_usec() - w->since_usec >= PATIENCE_USEC)
+                        n_waiting += queue_of(s, g->bank, i);
+        }
+        if (n_waiting == 0 || connections_count(s, n_connected) < 0 ||
+            n_connected[g->bank] > n_waiting)
+                return NULL;
+
+        return asprintf(&text,
+                        "its workers say that they are ready, and %u connections wait of which none is "
+                        "accepted: type = \"exec\" would not call them ready; does the program read the "
+                        "sockets that it is given?",
+                        n_waiting) < 0
+                               ? NULL
+                               : text;
+}
+
+static char *hint_backlog(const Service *s) {
+        char *text;
+
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                const EndpointSettings *e = s->endpoints[i]->settings;
+
+                if (e->type != SOCK_STREAM || e->backlog <= reuse_somaxconn())
+                        continue;
+                return asprintf(&text,
+                                "backlog = %d of endpoint %s is cut to net.core.somaxconn = %d; raise "
+                                "that, or lower it",
+                                e->backlog, e->name, reuse_somaxconn()) < 0
+                                       ? NULL
+                                       : text;
+        }
+
+        return NULL;
+}
+
+static char *hint_cutting_signal(const Service *s) {
+        const Preset *preset = s->settings->preset ? preset_find(s->settings->preset) : NULL;
+        char name[32], *text;
+
+        if (!preset || !preset_cuts(preset, s->settings->kill_signal))
+                return NULL;
+
+        return asprintf(&text,
+                        "kill_signal = %s cuts the requests of %s in the middle; %s, which the preset "
+                        "sets, lets them be finished",
+                        format_signal(s->settings->kill_signal, name, sizeof(name)), preset->name,
+                        preset->kill_signal) < 0
+                               ? NULL
+                               : text;
+}
+
+static const Hint hints[] = {
+        hint_failed,        hint_strangers,  hint_pending,    hint_failing, hint_shell,
+        hint_never_accepts, hint_ready_only, hint_full_queue, hint_backlog, hint_cutting_signal,
+};
 
 int hints_list(const Service *s, char ***ret) {
         _cleanup_strv_ char **list = NULL;
