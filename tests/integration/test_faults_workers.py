@@ -74,7 +74,11 @@ def test_f10_a_program_that_cannot_be_executed_is_told_with_its_errno(house, pro
 
 @NEEDS_ROOT
 def test_f10_a_user_with_too_many_processes_is_told_with_its_errno(house):
-    daemon = house.run(toy(service='user = "nobody"; limit_nproc = 1; restart_delay = "50ms";', workers=3))
+    daemon = house.run('''
+        endpoints: { web: { listen_stream = ":8080"; }; };
+        services: { site: { endpoints = ["web"]; exec_start = ["/bin/sleep", "600"]; type = "notify"; workers = 3;
+                            user = "nobody"; limit_nproc = 1; restart_delay = "50ms"; }; };
+    ''')
     daemon.log.wait("cannot execute .*: Resource temporarily unavailable", times=2)
     assert daemon.stop() == 0
 
@@ -111,7 +115,7 @@ def test_f11_a_crash_loop_costs_nothing_and_keeps_the_sockets(house):
 
 def test_f12_many_deaths_at_once_are_all_seen_and_seen_right(house):
     """Half of them killed, half by another signal: within a second every end is known as what it was."""
-    n_services, n_workers, rounds = (10, 500, 3) if IS_LONG else (2, 200, 2)
+    n_services, n_workers, rounds = (10, 500, 2) if IS_LONG else (2, 200, 2)
     names = [f"s{i}" for i in range(n_services)]
     endpoints = "".join(f'{n}: {{ listen_stream = "127.0.0.1:{8000 + i}"; shared = true; }}; '
                         for i, n in enumerate(names))
@@ -119,7 +123,7 @@ def test_f12_many_deaths_at_once_are_all_seen_and_seen_right(house):
                        f'workers = {n_workers}; restart = "no"; }}; ' for n in names)
     total = n_services * n_workers
     for _ in range(rounds):
-        daemon = house.run(f"endpoints: {{ {endpoints} }}; services: {{ {services} }};")
+        daemon = house.start(f"endpoints: {{ {endpoints} }}; services: {{ {services} }};").wait_ready(seconds=120)
         daemon.log.wait(r"worker \d+ \(pid \d+\) started", times=total, seconds=120)
         pids = daemon.workers()
         assert len(pids) == total
