@@ -15,11 +15,17 @@
 #include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
+#include "daemon/bus-input.h"
 #include "daemon/bus.h"
 
 struct BusClient {
         Bus *bus;
         TAILQ_ENTRY(BusClient) others;
+        int fd;       /* of the connection; sd-bus writes to a copy of its own */
+        int input_fd; /* where what came is given to sd-bus, once it is measured */
+        BusInput input;
+        uint8_t *pending; /* of the last piece, what sd-bus has not taken yet */
+        size_t n_pending;
         sd_bus *peer;
         uid_t uid;
         pid_t pid;
@@ -27,11 +33,9 @@ struct BusClient {
         sd_event_source *more;  /* on: what was read already is not all dispatched */
         sd_event_source *timer; /* the end, unless something comes */
         bool is_subscribed;
-        bool is_doomed;         /* freed by the timer */
-        uint64_t n_messages;    /* that were whole */
-        uint64_t n_at_timer;    /* as it was when the timer was armed */
-        unsigned n_fruitless;   /* times we were woken since the last whole message */
-        size_t fruitless_bytes; /* what lay there then */
+        bool is_doomed;       /* freed by the timer */
+        uint64_t n_at_timer;  /* whole messages when the timer was armed */
+        unsigned n_fruitless; /* pieces since the last whole message */
 };
 
 /* @fd  taken always.  Returns 0 or a negative errno. */
