@@ -178,5 +178,6 @@ def test_asleep_it_uses_no_processor(house):
     before = used()
     threading.Event().wait(2)
     after = used()
-    assert after[0] == before[0] and after[1] - before[1] <= 1, (before, after)
+    # a tick that began before we looked may be booked afterwards
+    assert after[0] - before[0] <= 1 and after[1] - before[1] <= 1, (before, after)
 
