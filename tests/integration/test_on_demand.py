@@ -68,7 +68,7 @@ def test_a_worker_that_ends_well_by_itself_is_asleep_and_not_lost(house):
         assert get(8080).status == 200
         daemon.log.wait("exited with status 0", times=i + 1)
         daemon.log.wait("Asleep", times=i + 1)
-        assert asleep(daemon)
+        wait_answers(daemon.workers, lambda found: found[-1] == [], "it is reaped")
     assert len(daemon.log.times_of("toy: .* starts")) == 3
 
 
