@@ -321,7 +321,7 @@ def test_an_old_version_that_ignores_its_signal_is_killed(house):
 
 
 def test_the_old_one_killed_in_each_state_is_replaced(house, show):
-    daemon = house.run(toy(["--version=1"], workers=2, service=QUICK % 'min_healthy_time = "300ms";'))
+    daemon = house.run(toy(["--version=1"], workers=2, service=QUICK % 'min_healthy_time = "2s";'))
     running = house.load(ADDRESS, "--clients=8", "--seconds=3600").wait_running()
     for state, arguments in (("starting", ["--", house.toy, "--version=2", "--ready=500"]),
                              ("preview", ["--preview", *new_version(house, 2)]),
@@ -336,10 +336,19 @@ def test_the_old_one_killed_in_each_state_is_replaced(house, show):
                      "it is replaced")
         daemon.ctl("abort", "site")
         settle(daemon)
+    assert set(generations()) == {"1"}
+
+    daemon.ctl("deploy", "site", "--no-wait", *new_version(house, 2))
+    wait_deploy(daemon, "draining")
+    victim = next(w for w in daemon.ask("status", "site")["workers"] if w["color"] == "blue")
+    with Process(victim["pid"]) as process:
+        process.kill()
+    settle(daemon)
+    assert daemon.ask("status", "site")["last_deploy"]["result"] == "done"
     result = running.stop()
     show(f"{result['requests']} requests, {result['reset']} reset")
-    assert result["refused"] == result["timed_out"] == 0 and result["lost"] <= 3, result
-    assert set(generations()) == {"1"}
+    assert result["refused"] == result["timed_out"] == 0 and result["lost"] <= 4, result
+    assert set(generations()) == {"2"}
 
 
 def test_a_version_that_dies_while_it_is_checked_is_rolled_back(house, show):
