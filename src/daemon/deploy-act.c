@@ -59,7 +59,7 @@ static bool has_health_check(const Deploy *d) {
 static void do_check(Deploy *d) {
         int r;
 
-        if (generation_is_failing(d->old)) {
+        if (!d->old || generation_is_failing(d->old)) {
                 post(d, DEPLOY_ON_OLD_GONE);
                 return;
         }

@@ -13,10 +13,6 @@ static unsigned n_restarts(const Service *s) {
         return n;
 }
 
-const DeployResult *service_last_result(const Service *s) {
-        return s->n_results > 0 ? &s->results[(s->n_results - 1) % SERVICE_RESULTS_MAX] : NULL;
-}
-
 ServiceSummary service_summarize(const Service *s) {
         const Generation *g = service_current(s);
         const Deploy *d = s->deploy;

@@ -20,8 +20,5 @@ typedef struct ServiceSummary {
         bool is_decided;          /* how the deploy ends is known */
 } ServiceSummary;
 
-/* How the last deploy ended; NULL: none has. */
-const DeployResult *service_last_result(const Service *s);
-
 ServiceSummary service_summarize(const Service *s);
 bool service_summary_equal(const ServiceSummary *a, const ServiceSummary *b);

@@ -557,3 +557,16 @@ def test_when_every_old_worker_is_lost_the_new_one_is_promoted(house):
                 process.kill()
     settle(daemon)
     assert set(generations(10)) == {"2"}
+
+
+def test_when_the_old_one_is_gone_before_the_new_one_is_ready_visitors_wait_for_it(house):
+    daemon = house.run(toy(["--version=1"], service='restart = "no";' + QUICK % ""))
+    daemon.ctl("deploy", "site", "--no-wait", "--", house.toy, "--version=2", "--ready=700")
+    wait_deploy(daemon, "starting")
+    old = next(w["pid"] for w in daemon.ask("status", "site")["workers"] if w["generation"] == 1)
+    with Process(old) as process:
+        process.kill()
+    assert get(8080).headers["X-Version"] == "2"
+    settle(daemon)
+    assert daemon.ask("status", "site")["last_deploy"]["result"] == "done"
+    assert daemon.stop() == OK
