@@ -6,9 +6,9 @@
 
 #include "base/parse.h"
 #include "base/text.h"
-#include "daemon/connections.h"
-#include "daemon/endpoint-look.h"
-#include "daemon/service-summary.h"
+#include "daemon/endpoint/connections.h"
+#include "daemon/endpoint/endpoint-look.h"
+#include "daemon/service/service-summary.h"
 #include "daemon/timer.h"
 #include "settings/preset.h"
 

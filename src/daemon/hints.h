@@ -2,7 +2,7 @@
 
 /* What somebody who looks at a service should know and might not see: a sentence each, with what to do. */
 
-#include "daemon/service.h"
+#include "daemon/service/service.h"
 
 /* @ret  the caller's; NULL when there is nothing to say
  *

@@ -14,10 +14,10 @@
 
 #include "base/cleanup.h"
 #include "daemon/above.h"
-#include "daemon/bus.h"
-#include "daemon/endpoint.h"
-#include "daemon/service.h"
-#include "daemon/strangers.h"
+#include "daemon/bus/bus.h"
+#include "daemon/endpoint/endpoint.h"
+#include "daemon/endpoint/strangers.h"
+#include "daemon/service/service.h"
 #include "settings/settings.h"
 
 struct Manager {

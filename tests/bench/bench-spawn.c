@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "daemon/spawn.h"
+#include "daemon/spawn/spawn.h"
 
 #define HEAP_SIZE_BYTES (256UL << 20)
 #define ROUNDS          101U

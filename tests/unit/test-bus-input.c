@@ -5,7 +5,7 @@
 
 #include "unit.h"
 
-#include "daemon/bus-input.h"
+#include "daemon/bus/bus-input.h"
 
 static const char hello[] = "\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
 #define HELLO_SIZE (sizeof(hello) - 1)

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/deploy-table.h"
+#include "daemon/deploy/deploy-table.h"
 #include "unit.h"
 
 static char *print_all_pairs(void) {

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "daemon/notify.h"
+#include "daemon/worker/notify.h"
 #include "unit.h"
 
 static NotifyMessage parse(const char *text) {

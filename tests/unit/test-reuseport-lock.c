@@ -1,4 +1,4 @@
-#include "daemon/reuseport-lock.h"
+#include "daemon/spawn/reuseport-lock.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/proc.h"
-#include "daemon/sockdiag.h"
+#include "daemon/endpoint/proc.h"
+#include "daemon/endpoint/sockdiag.h"
 #include "unit.h"
 
 static ReuseAddress name_of(int fd, int type) {

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/spawn.h"
+#include "daemon/spawn/spawn.h"
 #include "unit.h"
 
 /* Runs `sh -c SCRIPT` with @fds and returns what it printed; the caller's. */

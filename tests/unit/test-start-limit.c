@@ -1,4 +1,4 @@
-#include "daemon/start-limit.h"
+#include "daemon/worker/start-limit.h"
 #include "unit.h"
 
 static void without_an_interval_there_is_no_limit(void **state) {

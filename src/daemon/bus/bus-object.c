@@ -1,0 +1,99 @@
+#include "daemon/bus/bus-object.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "daemon/manager.h"
+
+static int find_service(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                        void **ret_found, sd_bus_error *reterr) {
+        const BusClient *c = userdata;
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = sd_bus_path_decode(path, BUS_SERVICES_PATH, &name);
+        if (r <= 0)
+                return r;
+
+        *ret_found = manager_find_service(c->bus->manager, name);
+        return *ret_found ? 1 : 0;
+}
+
+static int find_endpoint(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                         void **ret_found, sd_bus_error *reterr) {
+        const BusClient *c = userdata;
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = sd_bus_path_decode(path, BUS_ENDPOINTS_PATH, &name);
+        if (r <= 0)
+                return r;
+
+        *ret_found = manager_find_endpoint(c->bus->manager, name);
+        return *ret_found ? 1 : 0;
+}
+
+static int list_services(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                         sd_bus_error *reterr) {
+        const BusClient *c = userdata;
+        const Manager *m = c->bus->manager;
+        _cleanup_strv_ char **paths = calloc(m->n_services + 1, sizeof(char *));
+
+        if (!paths)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < m->n_services; i++) {
+                int r = sd_bus_path_encode(BUS_SERVICES_PATH, m->services[i]->settings->name,
+                                           &paths[i]);
+
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_nodes = TAKE_PTR(paths);
+        return 0;
+}
+
+static int list_endpoints(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                          sd_bus_error *reterr) {
+        const BusClient *c = userdata;
+        const Manager *m = c->bus->manager;
+        _cleanup_strv_ char **paths = calloc(m->n_endpoints + 1, sizeof(char *));
+
+        if (!paths)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < m->n_endpoints; i++) {
+                int r = sd_bus_path_encode(BUS_ENDPOINTS_PATH, m->endpoints[i]->settings->name,
+                                           &paths[i]);
+
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_nodes = TAKE_PTR(paths);
+        return 0;
+}
+
+int bus_object_add_all(BusClient *c) {
+        int r;
+
+        r = sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                     bus_driver_vtable, c);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(c->peer, NULL, BUS_PATH, BUS_MANAGER,
+                                             bus_manager_vtable, c);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(c->peer, NULL, BUS_SERVICES_PATH, BUS_SERVICE,
+                                               bus_service_vtable, find_service, c);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(c->peer, NULL, BUS_ENDPOINTS_PATH, BUS_ENDPOINT,
+                                               bus_endpoint_vtable, find_endpoint, c);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(c->peer, NULL, BUS_SERVICES_PATH, list_services, c);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(c->peer, NULL, BUS_ENDPOINTS_PATH, list_endpoints,
+                                               c);
+        return r;
+}

@@ -1,0 +1,23 @@
+#pragma once
+
+/* What a client sees: see bus.h for the paths. */
+
+#include <systemd/sd-bus.h>
+
+#include "daemon/bus/bus-client.h"
+
+#define BUS_PATH           "/org/reuseportd"
+#define BUS_SERVICES_PATH  BUS_PATH "/service"
+#define BUS_ENDPOINTS_PATH BUS_PATH "/endpoint"
+
+#define BUS_MANAGER  "org.reuseportd.Manager"
+#define BUS_SERVICE  "org.reuseportd.Service"
+#define BUS_ENDPOINT "org.reuseportd.Endpoint"
+
+extern const sd_bus_vtable bus_driver_vtable[];
+extern const sd_bus_vtable bus_manager_vtable[];
+extern const sd_bus_vtable bus_service_vtable[];
+extern const sd_bus_vtable bus_endpoint_vtable[];
+
+/* Shows a new client all objects.  Returns 0 or a negative errno. */
+int bus_object_add_all(BusClient *c);

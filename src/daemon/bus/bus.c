@@ -1,0 +1,315 @@
+#include "daemon/bus/bus.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <grp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/bus/bus-client.h"
+#include "daemon/bus/bus-event.h"
+#include "daemon/manager.h"
+#include "daemon/timer.h"
+
+#define BACKLOG          128
+#define ACCEPTS_PER_TURN 64U
+#define PAUSE_USEC       (100 * USEC_PER_MSEC)
+#define PEER_GROUPS_MAX  1024U
+
+/* ---- who may come in ---- */
+
+static bool is_in_group(int fd, gid_t primary, gid_t wanted) {
+        gid_t groups[PEER_GROUPS_MAX];
+        socklen_t size = sizeof(groups);
+
+        if (primary == wanted)
+                return true;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+                return false;
+
+        for (size_t i = 0; i < size / sizeof(gid_t); i++)
+                if (groups[i] == wanted)
+                        return true;
+
+        return false;
+}
+
+static bool may_connect(const Bus *b, int fd, const struct ucred *who) {
+        if (who->uid == 0 || who->uid == geteuid())
+                return true;
+
+        return b->has_group && is_in_group(fd, who->gid, b->group);
+}
+
+static unsigned n_clients_of(const Bus *b, uid_t uid) {
+        const BusClient *c;
+        unsigned n = 0;
+
+        TAILQ_FOREACH(c, &b->clients, others)
+                n += c->uid == uid ? 1 : 0;
+
+        return n;
+}
+
+static bool has_room_for(const Bus *b, uid_t uid) {
+        if (uid == 0)
+                return b->n_clients < BUS_CLIENTS_MAX;
+
+        return b->n_clients < BUS_CLIENTS_MAX - 1 && n_clients_of(b, uid) < BUS_CLIENTS_PER_UID_MAX;
+}
+
+/* A line of the D-Bus authentication protocol, so that the other side knows that it was meant. */
+static void refuse(Bus *b, int fd, const char *line) {
+        b->n_refused++;
+        (void) send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* @fd  taken always */
+static void admit(Bus *b, int fd) {
+        _cleanup_close_ int own = fd;
+        socklen_t size = sizeof(struct ucred);
+        struct ucred who;
+        BusClient *c;
+        int r;
+
+        if (getsockopt(own, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
+                return;
+        if (!may_connect(b, own, &who)) {
+                log_debug("Control: uid %u (pid %d) is refused", who.uid, (int) who.pid);
+                refuse(b, own, "REJECTED\r\n");
+                return;
+        }
+        if (!has_room_for(b, who.uid)) {
+                log_debug("Control: there are too many clients for one more of uid %u", who.uid);
+                refuse(b, own, "ERROR too many clients\r\n");
+                return;
+        }
+
+        r = bus_client_new(b, TAKE_FD(own), &who, &c);
+        if (r < 0)
+                log_warning("Control: a client could not be taken: %s", strerror(-r));
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Bus *b = userdata;
+
+        (void) sd_event_source_set_enabled(b->io, SD_EVENT_ON);
+        return 0;
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Bus *b = userdata;
+
+        for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+                int peer = fd_move_above_stdio(
+                                accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+
+                if (peer >= 0) {
+                        admit(b, peer);
+                        continue;
+                }
+                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                        /* It stays readable, and asking again at once would keep us busy. */
+                        (void) sd_event_source_set_enabled(b->io, SD_EVENT_OFF);
+                        (void) timer_arm(b->manager->event, &b->pause, PAUSE_USEC, on_pause_over,
+                                         b);
+                }
+                break;
+        }
+
+        return 0;
+}
+
+/* ---- the socket ---- */
+
+static int make_address(const char *path, struct sockaddr_un *ret) {
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        if (strlen(path) >= sizeof(ret->sun_path))
+                return -ENAMETOOLONG;
+
+        memcpy(ret->sun_path, path, strlen(path));
+        return 0;
+}
+
+/* Removes a socket that nobody listens at. */
+static int remove_dead(const struct sockaddr_un *address) {
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        if (lstat(address->sun_path, &st) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISSOCK(st.st_mode))
+                return -EEXIST;
+
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (const struct sockaddr *) address, sizeof(*address)) >= 0 ||
+            errno == EAGAIN)
+                return -EADDRINUSE;
+
+        return unlink(address->sun_path) < 0 ? -errno : 0;
+}
+
+static int set_access(const char *path, const BusOptions *options) {
+        if (chown(path, (uid_t) -1, options->has_group ? options->group : getegid()) < 0 ||
+            chmod(path, options->mode) < 0)
+                return -errno;
+
+        return 0;
+}
+
+static int open_socket(Bus *b, const BusOptions *options) {
+        _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un address;
+        mode_t before;
+        int r;
+
+        r = make_address(options->path, &address);
+        if (r >= 0)
+                r = remove_dead(&address);
+        if (r < 0)
+                return r;
+
+        fd = fd_move_above_stdio(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        if (fd < 0)
+                return -errno;
+
+        /* It is nobody's until we say whose it is. */
+        before = umask(0777);
+        r = bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ? -errno : 0;
+        (void) umask(before);
+        if (r < 0)
+                return r;
+
+        b->path = strdup(options->path);
+        if (!b->path) {
+                (void) unlink(options->path);
+                return -ENOMEM;
+        }
+        r = set_access(b->path, options);
+        if (r < 0)
+                return r;
+        if (listen(fd, BACKLOG) < 0)
+                return -errno;
+
+        b->fd = TAKE_FD(fd);
+        return 0;
+}
+
+static void close_socket(Bus *b) {
+        b->io = sd_event_source_disable_unref(b->io);
+        b->fd = fd_close(b->fd);
+        if (b->path)
+                (void) unlink(b->path);
+        free(b->path);
+        b->path = NULL;
+}
+
+static int open_bus(Bus *b, const BusOptions *options) {
+        int r;
+
+        r = open_socket(b, options);
+        if (r >= 0)
+                r = sd_event_add_io(b->manager->event, &b->io, b->fd, EPOLLIN, on_connection, b);
+        if (r < 0) {
+                log_error("Cannot open the control socket %s: %s", options->path,
+                          r == -EADDRINUSE ? "somebody listens there" : strerror(-r));
+                return r;
+        }
+
+        b->mode = options->mode;
+        b->has_group = options->has_group;
+        b->group = options->group;
+        return 0;
+}
+
+/* Another place: the new one is open before the old one is closed. */
+static void move(Bus *b, const BusOptions *options) {
+        Bus old = *b;
+
+        b->path = NULL;
+        b->fd = -EBADF;
+        b->io = NULL;
+        if (open_bus(b, options) >= 0) {
+                close_socket(&old);
+                return;
+        }
+
+        close_socket(b);
+        b->path = old.path;
+        b->fd = old.fd;
+        b->io = old.io;
+}
+
+void bus_configure(Bus *b, const BusOptions *options) {
+        int r;
+
+        if (strcmp(b->path, options->path) != 0) {
+                move(b, options);
+                return;
+        }
+        if (b->mode == options->mode && b->has_group == options->has_group &&
+            b->group == options->group)
+                return;
+
+        r = set_access(b->path, options);
+        if (r < 0) {
+                log_error("The access to %s cannot be changed: %s", b->path, strerror(-r));
+                return;
+        }
+
+        b->mode = options->mode;
+        b->has_group = options->has_group;
+        b->group = options->group;
+}
+
+int bus_new(Manager *manager, const BusOptions *options, Bus **ret) {
+        _cleanup_(bus_freep) Bus *b = NULL;
+        int r;
+
+        b = calloc(1, sizeof(*b));
+        if (!b)
+                return -ENOMEM;
+
+        b->manager = manager;
+        b->fd = -EBADF;
+        TAILQ_INIT(&b->clients);
+
+        b->events = calloc(BUS_EVENTS_MAX, sizeof(BusEvent));
+        if (!b->events)
+                return -ENOMEM;
+
+        r = open_bus(b, options);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+Bus *bus_free(Bus *b) {
+        BusClient *c, *next;
+
+        if (!b)
+                return NULL;
+
+        for (c = TAILQ_FIRST(&b->clients); c; c = next) {
+                next = TAILQ_NEXT(c, others);
+                (void) bus_client_free(c);
+        }
+        b->flush = sd_event_source_disable_unref(b->flush);
+        b->pause = timer_disarm(b->pause);
+        close_socket(b);
+        free(b->events);
+        free(b);
+        return NULL;
+}

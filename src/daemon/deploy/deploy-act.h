@@ -1,0 +1,25 @@
+#pragma once
+
+/* What each action of deploy-table does. */
+
+#include "base/log.h"
+#include "daemon/deploy/deploy.h"
+
+#define deploy_log(d, level, format, ...)                                                        \
+        do {                                                                                     \
+                LogFields fields_ = { .service = (d)->service->settings->name,                   \
+                                      .generation = (d)->result.generation };                    \
+                log_fields(level, &fields_, "%s: deploy %s of generation %u: " format,           \
+                           (d)->service->settings->name, (d)->result.id, (d)->result.generation, \
+                           ##__VA_ARGS__);                                                       \
+        } while (false)
+
+static inline const DeploySettings *deploy_settings(const Deploy *d) {
+        return &d->build->service->deploy;
+}
+
+/* Carries it out; may free the deploy.  What follows at once from it happens in the loop's next turn. */
+void deploy_act(Deploy *d, DeployAction action);
+
+/* Tells who waits that it did not succeed, once. */
+void deploy_publish_failure(Deploy *d);

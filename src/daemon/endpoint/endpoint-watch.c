@@ -1,0 +1,178 @@
+#include "daemon/endpoint/endpoint-watch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/manager.h"
+#include "daemon/service/service.h"
+
+/* At one wake-up; the rest wakes us again. */
+#define N_RESETS_MAX 64U
+
+static int fd_of(const EndpointSocket *s) {
+        return reuse_group_fd(s->endpoint->groups[s->group], s->bank, s->slot);
+}
+
+static void mend(EndpointSocket *s) {
+        Endpoint *e = s->endpoint;
+        LogFields fields = { .endpoint = e->settings->name };
+        int r;
+
+        r = reuse_group_mend(e->groups[s->group]);
+        if (r < 0) {
+                /* A level that we cannot lower would keep us busy for ever. */
+                (void) sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
+                log_fields(LOG_ERR, &fields,
+                           "Endpoint %s: a worker has shut a socket that it shares with us, and it "
+                           "cannot be put right: %s; restart the service",
+                           e->settings->name, reuse_strerror(r));
+        } else if (r > 0)
+                log_fields(LOG_WARNING, &fields,
+                           "Endpoint %s: a worker has shut a socket that it shares with us; it listens "
+                           "again. What waited in its queue was reset",
+                           e->settings->name);
+}
+
+/* Returns whether there was one.  Not a byte of it is read. */
+static bool reset_connection(int fd) {
+        const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+        _cleanup_close_ int connection = -EBADF;
+
+        connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        if (connection < 0)
+                return errno == ECONNABORTED || errno == EINTR;
+
+        (void) setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        return true;
+}
+
+static bool drop_datagram(int fd) {
+        return recv(fd, NULL, 0, MSG_DONTWAIT) >= 0;
+}
+
+/* accept() has no flag for "do not wait", and a worker that lets go may be quicker than we; so the
+ * socket, whose flags we share with it, is non-blocking for this moment. */
+static void reset_visitors(EndpointSocket *s) {
+        Endpoint *e = s->endpoint;
+        bool is_stream = e->settings->type == SOCK_STREAM;
+        int fd = fd_of(s), was_blocking = 0;
+        unsigned n = 0;
+
+        if (is_stream)
+                was_blocking = fd_set_nonblock(fd, true);
+        if (was_blocking < 0)
+                return;
+
+        while (n < N_RESETS_MAX && (is_stream ? reset_connection(fd) : drop_datagram(fd)))
+                n++;
+        if (was_blocking > 0)
+                (void) fd_set_nonblock(fd, false);
+
+        e->n_reset += n;
+        if (n > 0 && e->service)
+                service_on_visitors_reset(e->service, s->bank, n);
+}
+
+static int on_socket(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        EndpointSocket *s = userdata;
+
+        if (events & (EPOLLHUP | EPOLLERR) && s->endpoint->settings->type == SOCK_STREAM) {
+                mend(s);
+                return 0;
+        }
+
+        switch (s->reader) {
+        case ENDPOINT_READER_WAKE:
+                if (s->endpoint->service)
+                        service_on_visitor(s->endpoint->service, s->bank, s->slot);
+                break;
+        case ENDPOINT_READER_RESET:
+                reset_visitors(s);
+                break;
+        case ENDPOINT_READER_WORKER:
+        case ENDPOINT_READER_MAX:
+        case ENDPOINT_READER_INVALID:
+                break;
+        }
+
+        return 0;
+}
+
+/* EPOLLHUP comes without being asked for.  A datagram socket that a peer has shut still gets its
+ * datagrams; it is not watched unless we read it. */
+static int arm(EndpointSocket *s, EndpointReader reader) {
+        bool is_ours = reader != ENDPOINT_READER_WORKER;
+        uint32_t events = is_ours ? EPOLLIN : 0;
+        int r;
+
+        s->reader = reader;
+        if (s->endpoint->settings->type != SOCK_STREAM && !is_ours) {
+                s->source = sd_event_source_disable_unref(s->source);
+                return 0;
+        }
+        if (s->source)
+                return sd_event_source_set_io_events(s->source, events);
+
+        r = sd_event_add_io(s->endpoint->manager->event, &s->source, fd_of(s), events, on_socket,
+                            s);
+        if (r < 0)
+                return r;
+
+        /* Before anything else: visitors of other banks are hit while a socket is missing. */
+        return sd_event_source_set_priority(s->source, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
+static size_t n_sockets(const Endpoint *e) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < e->n_groups; i++)
+                for (unsigned bank = 0; bank < reuse_group_n_banks(e->groups[i]); bank++)
+                        n += reuse_group_n_slots(e->groups[i], bank);
+
+        return n;
+}
+
+int endpoint_watch(Endpoint *e) {
+        int r;
+
+        endpoint_unwatch(e);
+        e->sockets = calloc(n_sockets(e) + 1, sizeof(EndpointSocket));
+        if (!e->sockets)
+                return -ENOMEM;
+
+        for (unsigned i = 0; i < e->n_groups; i++)
+                for (unsigned bank = 0; bank < reuse_group_n_banks(e->groups[i]); bank++)
+                        for (unsigned slot = 0; slot < reuse_group_n_slots(e->groups[i], bank);
+                             slot++) {
+                                EndpointSocket *s = &e->sockets[e->n_sockets++];
+
+                                *s = (EndpointSocket){ e, i, bank, slot, 0, NULL };
+                                r = arm(s, ENDPOINT_READER_WORKER);
+                                if (r < 0) {
+                                        endpoint_unwatch(e);
+                                        return r;
+                                }
+                        }
+
+        return 0;
+}
+
+void endpoint_unwatch(Endpoint *e) {
+        for (size_t i = 0; i < e->n_sockets; i++)
+                e->sockets[i].source = sd_event_source_disable_unref(e->sockets[i].source);
+        free(e->sockets);
+        e->sockets = NULL;
+        e->n_sockets = 0;
+}
+
+void endpoint_socket_set_reader(EndpointSocket *s, EndpointReader reader) {
+        if (s->reader != reader && arm(s, reader) < 0)
+                log_warning("Endpoint %s: slot %u of %s cannot be watched",
+                            s->endpoint->settings->name, s->slot, bank_color(s->bank));
+}

@@ -1,0 +1,42 @@
+#include "daemon/service/service-summary.h"
+
+#include <string.h>
+
+#include "daemon/service/generation.h"
+
+static unsigned n_restarts(const Service *s) {
+        unsigned n = 0;
+
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                n += s->banks[bank] ? s->banks[bank]->n_restarts : 0;
+
+        return n;
+}
+
+ServiceSummary service_summarize(const Service *s) {
+        const Generation *g = service_current(s);
+        const Deploy *d = s->deploy;
+
+        return (ServiceSummary){
+                .state = service_state(s),
+                .generation = g ? g->number : 0,
+                .color = g ? generation_color(g) : "",
+                .n_ready = g ? generation_n_ready(g) : 0,
+                .n_wanted = g ? g->n_slots : service_n_wanted(s),
+                .n_restarts = n_restarts(s),
+                .is_pending = g && g->is_outdated,
+                .deploy_state = d ? deploy_state_to_public_string(d->state) : NULL,
+                .share_percent = d ? d->share_percent : 0,
+                .step = d ? (unsigned) d->n_steps_done : 0,
+                .is_decided = d && d->result.outcome != DEPLOY_PENDING,
+        };
+}
+
+bool service_summary_equal(const ServiceSummary *a, const ServiceSummary *b) {
+        return a->state == b->state && a->generation == b->generation &&
+               strcmp(a->color, b->color) == 0 && a->n_ready == b->n_ready &&
+               a->n_wanted == b->n_wanted && a->n_restarts == b->n_restarts &&
+               a->is_pending == b->is_pending && a->deploy_state == b->deploy_state &&
+               a->share_percent == b->share_percent && a->step == b->step &&
+               a->is_decided == b->is_decided;
+}

@@ -1,0 +1,546 @@
+#include "daemon/service/service.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/endpoint/connections.h"
+#include "daemon/manager.h"
+#include "daemon/service/service-idle.h"
+#include "daemon/why.h"
+
+static const char *const state_names[SERVICE_STATE_MAX] = {
+        [SERVICE_LISTENING] = "listening", [SERVICE_STOPPED] = "stopped",
+        [SERVICE_STARTING] = "starting",   [SERVICE_RUNNING] = "running",
+        [SERVICE_DEPLOYING] = "deploying", [SERVICE_STOPPING] = "stopping",
+        [SERVICE_FAILED] = "failed",
+};
+
+const char *service_state_to_string(ServiceState state) {
+        return state_names[state];
+}
+
+Generation *service_current(const Service *s) {
+        return s->banks[s->front];
+}
+
+const Generation *service_checked_generation(const Service *s) {
+        return s->deploy && s->front != s->deploy->new_bank ? s->deploy->new : NULL;
+}
+
+static LogFields fields_of(const Service *s) {
+        const Generation *g = service_current(s);
+
+        return (LogFields){ .service = s->settings->name, .generation = g ? g->number : 0 };
+}
+
+#define service_log(s, level, format, ...)                                                      \
+        do {                                                                                    \
+                LogFields fields_ = fields_of(s);                                               \
+                log_fields(level, &fields_, "%s: " format, (s)->settings->name, ##__VA_ARGS__); \
+        } while (false)
+
+int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
+        _cleanup_(service_freep) Service *s = NULL;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+
+        s->manager = manager;
+        s->settings = settings;
+        TAILQ_INIT(&s->door_line);
+        LIST_INIT(&s->hooks);
+        s->endpoints = calloc(settings->n_endpoints, sizeof(Endpoint *));
+        if (!s->endpoints)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < settings->n_endpoints; i++) {
+                Endpoint *e = manager_find_endpoint(manager, settings->endpoints[i]->name);
+
+                assert(e && !e->service);
+                e->service = s;
+                s->endpoints[s->n_endpoints++] = e;
+        }
+        s->n_held = s->n_endpoints;
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Service *service_free(Service *s) {
+        if (!s)
+                return NULL;
+
+        if (s->is_leaving)
+                LIST_REMOVE(s, leaving_others);
+        service_scale_end(s);
+        s->scale_later = sd_event_source_disable_unref(s->scale_later);
+        s->deploy = deploy_free(s->deploy);
+        s->idle = service_idle_free(s->idle);
+        detached_hooks_free(&s->hooks);
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                s->banks[bank] = generation_free(s->banks[bank]);
+        s->previous_build = build_unref(s->previous_build);
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                s->endpoints[i]->service = NULL;
+        while (s->n_held > s->n_endpoints)
+                (void) endpoint_free(s->endpoints[--s->n_held]);
+        free(s->endpoints);
+        free(s->told);
+        settings_unref(s->settings_held);
+        free(s);
+        return NULL;
+}
+
+static ReuseRule make_rule(const Service *s) {
+        /* While it sleeps visitors wait in every slot of the front; else a generation knows its own, which
+         * are not what the next one will have. */
+        ReuseRule rule = reuse_rule_init(s->front, service_current(s) ? 0 : service_n_wanted(s));
+
+        rule.seed = s->manager->seed;
+        if (s->deploy)
+                deploy_put(s->deploy, &rule);
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_put_live(s->banks[bank], &rule);
+        door_put(s, &rule);
+
+        return rule;
+}
+
+static bool bank_serves(const Service *s, unsigned bank, const Endpoint *e) {
+        const Generation *g = s->banks[bank];
+
+        if (g)
+                return !g->is_stopping && generation_holds(g, e);
+
+        /* Asleep: who comes wakes it. */
+        for (size_t i = 0; i < s->n_endpoints && bank == s->front; i++)
+                if (s->endpoints[i] == e)
+                        return true;
+
+        return false;
+}
+
+/* After a reload generations may hold different endpoints: nobody is led to where his is not held.
+ * Returns whether there is any bank for him. */
+static bool adjust_rule(const Service *s, const Endpoint *e, ReuseRule *rule) {
+        bool from = bank_serves(s, rule->from_bank, e), to = bank_serves(s, rule->to_bank, e);
+
+        for (uint8_t bank = 0; bank < REUSE_BANKS_MAX && !from && !to; bank++)
+                if (bank_serves(s, bank, e)) {
+                        rule->from_bank = bank;
+                        from = true;
+                }
+
+        if (from && !to)
+                rule->to_bank = rule->from_bank;
+        else if (to && !from)
+                rule->from_bank = rule->to_bank;
+        if (!from || !to)
+                rule->share_percent = 100;
+        return from || to;
+}
+
+/* Puts the rule of one endpoint in force; one that nobody serves refuses, one that somebody does listens. */
+static int put_endpoint_rule(const Service *s, Endpoint *e, const ReuseRule *rule) {
+        ReuseRule own = *rule;
+
+        if (e->n_groups == 0)
+                return 0;
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (!bank_serves(s, bank, e))
+                        memset(own.live[bank], 0, sizeof(own.live[bank]));
+        if (!bank_serves(s, own.door.bank, e))
+                own.door.is_open = false;
+        if (!adjust_rule(s, e, &own))
+                return reuse_group_is_refusing(e->groups[0]) ? 0 : endpoint_refuse(e);
+        if (reuse_group_is_refusing(e->groups[0]) && s->is_listening)
+                return endpoint_listen(e, &own);
+
+        return endpoint_set_rule(e, &own);
+}
+
+int service_put_rule(Service *s) {
+        ReuseRule rule = make_rule(s);
+        int r;
+
+        for (size_t i = 0; i < s->n_held; i++) {
+                r = put_endpoint_rule(s, s->endpoints[i], &rule);
+                if (r < 0) {
+                        service_log(s, LOG_ERR,
+                                    "The rule of endpoint %s cannot be replaced: %s; the one before stays "
+                                    "in force",
+                                    s->endpoints[i]->settings->name, reuse_strerror(r));
+                        return r;
+                }
+        }
+
+        return 0;
+}
+
+static bool is_on_demand(const Service *s) {
+        return s->settings->activation == ACTIVATION_ON_DEMAND;
+}
+
+static EndpointReader reader_of(const Service *s, unsigned bank, unsigned slot) {
+        const Generation *g = s->banks[bank];
+
+        if (g && !g->is_stopping && generation_has_reader(g, slot))
+                return ENDPOINT_READER_WORKER;
+        if (slot >= (g ? g->n_slots : service_n_wanted(s)))
+                return ENDPOINT_READER_RESET;
+
+        if (bank == s->front && s->deploy) /* visitors wait for the generation that comes */
+                return ENDPOINT_READER_WORKER;
+
+        return bank == s->front && is_on_demand(s) ? ENDPOINT_READER_WAKE : ENDPOINT_READER_RESET;
+}
+
+/* A shared socket is read as long as anybody reads it. */
+static EndpointReader shared_reader_of(const Service *s, unsigned bank) {
+        for (unsigned slot = 0; s->banks[bank] && slot < s->banks[bank]->n_slots; slot++)
+                if (reader_of(s, bank, slot) == ENDPOINT_READER_WORKER)
+                        return ENDPOINT_READER_WORKER;
+
+        return reader_of(s, bank, 0);
+}
+
+void service_put_readers(Service *s) {
+        for (size_t i = 0; i < s->n_held; i++) {
+                Endpoint *e = s->endpoints[i];
+
+                for (size_t k = 0; k < e->n_sockets; k++) {
+                        EndpointSocket *socket = &e->sockets[k];
+
+                        endpoint_socket_set_reader(
+                                        socket,
+                                        e->settings->is_shared
+                                                        ? shared_reader_of(s, socket->bank)
+                                                        : reader_of(s, socket->bank, socket->slot));
+                }
+        }
+}
+
+int service_grow_bank(Service *s, unsigned bank, unsigned n_workers) {
+        for (size_t i = 0; i < s->n_held; i++) {
+                int r = endpoint_grow(s->endpoints[i], bank, n_workers);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static bool bank_is_open(const Service *s, unsigned bank) {
+        const Endpoint *e = s->endpoints[0];
+
+        return e->n_groups > 0 && bank < reuse_group_n_banks(e->groups[0]);
+}
+
+/* Who holds the banks, for whom it concerns. */
+static char *describe_banks(const Service *s) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0;
+        FILE *stream;
+
+        stream = open_memstream(&text, &size);
+        if (!stream)
+                return NULL;
+
+        fprintf(stream, "every bank is taken:");
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        fprintf(stream, " %s by generation %u (%u workers%s)", bank_color(bank),
+                                s->banks[bank]->number, generation_n_workers(s->banks[bank]),
+                                s->banks[bank]->is_stopping ? ", finishing their connections" : "");
+        fprintf(stream, "; wait until one is gone, or end it: kill --old");
+
+        return fclose(stream) == 0 ? TAKE_PTR(text) : NULL;
+}
+
+int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why) {
+        int r = -EBUSY;
+
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
+                if (bank == s->front || s->banks[bank])
+                        continue;
+
+                r = service_grow_bank(s, bank, n_workers);
+                if (r < 0)
+                        return why_say(reterr_why, r, "the bank %s cannot be %s: %s",
+                                       bank_color(bank), bank_is_open(s, bank) ? "grown" : "opened",
+                                       reuse_strerror(r));
+
+                *ret = bank;
+                return 0;
+        }
+
+        *reterr_why = describe_banks(s);
+        return r;
+}
+
+static int listen_all(Service *s) {
+        ReuseRule rule = make_rule(s);
+        int r;
+
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                r = endpoint_listen(s->endpoints[i], &rule);
+                if (r < 0) {
+                        service_log(s, LOG_ERR, "Endpoint %s cannot listen: %s",
+                                    s->endpoints[i]->settings->name, reuse_strerror(r));
+                        while (i-- > 0)
+                                (void) endpoint_refuse(s->endpoints[i]);
+                        return r;
+                }
+        }
+
+        s->is_listening = true;
+        return 0;
+}
+
+static void refuse_all(Service *s) {
+        service_scale_end(s);
+        for (size_t i = 0; i < s->n_held && s->is_listening; i++) {
+                int r = endpoint_refuse(s->endpoints[i]);
+
+                if (r < 0)
+                        service_log(s, LOG_ERR, "Endpoint %s cannot be made to refuse: %s",
+                                    s->endpoints[i]->settings->name, reuse_strerror(r));
+        }
+        s->is_listening = false;
+}
+
+int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret) {
+        Generation *g;
+        int r;
+
+        assert(!s->banks[bank]);
+
+        r = generation_new(s, build, s->last_number + 1, bank, &g);
+        if (r < 0)
+                return r;
+
+        s->last_number = g->number;
+        s->banks[bank] = g;
+        *ret = g;
+        return 0;
+}
+
+int service_wake_build(Service *s, Build *build) {
+        Generation *g;
+        int r;
+
+        if (service_current(s))
+                return 0;
+
+        r = service_grow_bank(s, s->front, service_n_wanted(s));
+        if (r >= 0)
+                r = service_add_generation(s, build, s->front, &g);
+        if (r < 0) {
+                service_log(s, LOG_ERR, "No generation can be made: %s", reuse_strerror(r));
+                return r;
+        }
+
+        s->has_failed = false;
+        service_log(s, LOG_NOTICE, "Generation %u starts in %s with %u workers", g->number,
+                    generation_color(g), g->n_slots);
+        generation_start(g);
+        return 0;
+}
+
+int service_wake(Service *s) {
+        _cleanup_(build_unrefp) Build *build = NULL;
+        int r;
+
+        r = build_new(s->manager->settings, s->settings, NULL, NULL, &build);
+        if (r < 0)
+                return r;
+
+        return service_wake_build(s, build);
+}
+
+int service_start_build(Service *s, Build *build) {
+        int r = 0;
+
+        /* First the door, then the waiters: visitors queue from here on. */
+        if (!s->is_listening)
+                r = listen_all(s);
+        if (r >= 0)
+                r = service_wake_build(s, build);
+        if (r < 0 && s->is_listening)
+                refuse_all(s);
+
+        return r;
+}
+
+int service_start(Service *s) {
+        int r;
+
+        if (s->is_listening)
+                return 0;
+
+        r = listen_all(s);
+        if (r < 0)
+                return r;
+
+        if (is_on_demand(s)) {
+                service_put_readers(s);
+                return 0;
+        }
+
+        r = service_wake(s);
+        if (r < 0)
+                refuse_all(s);
+        return r;
+}
+
+void service_refuse(Service *s) {
+        refuse_all(s);
+}
+
+void service_forget_failures(Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_forget_failures(s->banks[bank]);
+}
+
+void service_stop(Service *s) {
+        service_scale_end(s);
+        if (s->deploy)
+                deploy_give_up(s->deploy, "the service was stopped");
+
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_stop(s->banks[bank], s->settings->timeout_stop_usec);
+}
+
+void service_kill(Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_kill(s->banks[bank]);
+}
+
+ServiceState service_state(const Service *s) {
+        const Generation *g = service_current(s);
+
+        if (!g && s->is_listening)
+                return SERVICE_LISTENING;
+        if (!g)
+                return s->has_failed ? SERVICE_FAILED : SERVICE_STOPPED;
+        if (g->is_stopping)
+                return SERVICE_STOPPING;
+        if (s->deploy)
+                return SERVICE_DEPLOYING;
+
+        return generation_has_all_been_ready(g) ? SERVICE_RUNNING : SERVICE_STARTING;
+}
+
+unsigned service_n_workers(const Service *s) {
+        unsigned n = 0;
+
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        n += generation_n_workers(s->banks[bank]);
+
+        return n;
+}
+
+void service_on_generation_changed(Service *s, Generation *g) {
+        if (s->is_listening) {
+                (void) service_put_rule(s);
+                service_put_readers(s);
+        }
+
+        service_idle_update(s);
+        manager_on_service_changed(s->manager, s);
+        if (s->deploy)
+                deploy_on_generation_changed(s->deploy, g);
+}
+
+void service_on_generation_cut(Service *s, const Generation *g) {
+        uint64_t n[REUSE_BANKS_MAX];
+
+        if (connections_count(s, n) < 0 || n[g->bank] == 0)
+                return;
+
+        s->n_cut_connections += n[g->bank];
+        service_log(s, LOG_WARNING, "%" PRIu64 " connections of generation %u are cut", n[g->bank],
+                    g->number);
+}
+
+void service_on_worker_lost(Service *s, Generation *g, const char *why) {
+        if (s->deploy)
+                deploy_on_worker_lost(s->deploy, g, why);
+}
+
+void service_on_deploy_changed(Service *s) {
+        if (s->is_listening)
+                service_put_readers(s);
+        manager_on_service_changed(s->manager, s);
+        service_scale_go_on(s);
+}
+
+void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
+        Generation *g = s->banks[bank];
+
+        if (g)
+                generation_wake(g, slot);
+        else if (service_wake(s) < 0)
+                refuse_all(s); /* nobody would ever come, and he would wait for ever */
+}
+
+void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
+        s->n_reset += n;
+        service_log(s, LOG_WARNING, "%u visitors came to the sockets of %s too late and were reset",
+                    n, bank_color(bank));
+}
+
+/* Nobody is left in the bank that visitors go to. */
+static void front_is_empty(Service *s, bool has_failed) {
+        if (s->is_listening && is_on_demand(s) && !has_failed) {
+                service_log(s, LOG_INFO, "Asleep");
+                (void) service_put_rule(s);
+                service_put_readers(s);
+                return;
+        }
+
+        s->has_failed = has_failed;
+        refuse_all(s);
+}
+
+void service_on_generation_failed(Service *s, Generation *g) {
+        if (g->bank == s->front && !s->deploy)
+                refuse_all(s);
+        generation_stop(g, s->settings->timeout_stop_usec);
+}
+
+void service_on_generation_gone(Service *s, Generation *g) {
+        bool has_failed = g->has_failed;
+        unsigned bank = g->bank;
+
+        assert(s->banks[bank] == g);
+
+        service_log(s, has_failed ? LOG_ERR : LOG_NOTICE, "Generation %u is gone%s", g->number,
+                    has_failed ? ": its workers ended badly and none will follow" : "");
+
+        s->manager->n_cut += g->n_cut;
+        s->banks[bank] = NULL;
+        if (s->deploy)
+                deploy_on_generation_gone(s->deploy, g);
+        (void) generation_free(g);
+        service_drop_endpoints(s);
+
+        /* While a deploy lasts visitors wait for the one that comes. */
+        if (bank == s->front && !s->deploy)
+                front_is_empty(s, has_failed);
+        else if (s->is_listening)
+                service_put_readers(s);
+        manager_on_service_changed(s->manager, s);
+}

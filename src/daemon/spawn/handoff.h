@@ -1,0 +1,31 @@
+#pragma once
+
+/* What a worker is given to begin with: its sockets, and arguments, environment and directory that speak of
+ * them. */
+
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "daemon/service/build.h"
+
+typedef struct Generation Generation;
+
+/* Everything is owned, but the descriptors are borrowed. */
+typedef struct Handoff {
+        int *fds; /* that become 3, 4, … */
+        size_t n_fds;
+        int stdin_fd; /* that becomes 0; -EBADF: none of ours */
+        char **arguments;
+        char **environment;
+        char *working_directory; /* NULL: ours */
+} Handoff;
+
+/* Makes it for one worker, with every template expanded.
+ *
+ * @notify_path  its NOTIFY_SOCKET; NULL: it is for a command beside the worker, which gets no sockets, and
+ *               the arguments are left out
+ *
+ * Words whose value is the worker's own pid have a SPAWN_PID_HOLE.  Returns 0 or -ENOMEM. */
+int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
+                 Handoff *ret);
+void handoff_done(Handoff *h);

@@ -1,0 +1,19 @@
+#pragma once
+
+/* The child's side of spawn(). */
+
+#include <sys/types.h>
+
+#include "daemon/spawn/spawn.h"
+
+/* What parent and child share while the parent is held in clone(). */
+typedef struct SpawnShared {
+        const SpawnPlan *plan;
+        int *fds; /* scratch, n_fds of them */
+        pid_t parent;
+        int error;
+        const char *what;
+} SpawnShared;
+
+/* Runs in the child on a stack of its own and on its parent's memory; does not return. */
+int spawn_child(void *shared);

@@ -1,0 +1,519 @@
+#include "daemon/worker/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/bus/bus.h"
+#include "daemon/endpoint/endpoint.h"
+#include "daemon/manager.h"
+#include "daemon/service/generation.h"
+#include "daemon/service/service.h"
+#include "daemon/spawn/spawn.h"
+#include "daemon/timer.h"
+#include "daemon/worker/worker-end.h"
+#include "daemon/worker/worker-plan.h"
+
+#define WHY_SIZE_BYTES 512
+
+static const char *const state_names[WORKER_STATE_MAX] = {
+        [WORKER_STARTING] = "starting",
+        [WORKER_READY] = "ready",
+        [WORKER_STOPPING] = "stopping",
+};
+
+const char *worker_state_to_string(WorkerState state) {
+        return state_names[state];
+}
+
+static LogFields fields_of(const Worker *w) {
+        return (LogFields){
+                .service = w->build->service->name,
+                .generation = w->generation->number,
+                .worker_pid = w->pid,
+        };
+}
+
+#define worker_log(w, level, format, ...)                                                 \
+        do {                                                                              \
+                LogFields fields_ = fields_of(w);                                         \
+                log_fields(level, &fields_, "%s/%u worker %u (pid %d) " format,           \
+                           (w)->build->service->name, (w)->generation->number, (w)->slot, \
+                           (int) (w)->pid, ##__VA_ARGS__);                                \
+        } while (false)
+
+pid_t worker_main_pid(const Worker *w) {
+        return w->main ? main_process_pid(w->main) : w->pid;
+}
+
+static sd_event *event_of(const Worker *w) {
+        return w->generation->service->manager->event;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void set_deadline(Worker *w, uint64_t timeout_usec) {
+        w->deadline_usec = timeout_usec == USEC_INFINITY ? USEC_INFINITY
+                                                         : now_usec() + timeout_usec;
+        (void) timer_arm(event_of(w), &w->timer, timeout_usec, on_timer, w);
+}
+
+/* EXTEND_TIMEOUT_USEC: never earlier than it was. */
+static void extend_deadline(Worker *w, uint64_t usec) {
+        if (w->state != WORKER_READY && w->deadline_usec != USEC_INFINITY &&
+            (usec >= USEC_INFINITY - now_usec() || now_usec() + usec > w->deadline_usec))
+                set_deadline(w, usec);
+}
+
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* Only who is ready is expected to say so again and again. */
+static void feed_watchdog(Worker *w) {
+        uint64_t usec = w->state == WORKER_READY && w->watchdog_usec > 0 ? w->watchdog_usec
+                                                                         : USEC_INFINITY;
+
+        (void) timer_arm(event_of(w), &w->watchdog, usec, on_watchdog, w);
+}
+
+static void worker_set_state(Worker *w, WorkerState state) {
+        const ServiceSettings *s = w->build->service;
+        uint64_t timeout_usec = USEC_INFINITY;
+
+        w->state = state;
+        w->since_usec = now_usec();
+        if (state != WORKER_STARTING)
+                w->readiness = readiness_free(w->readiness);
+
+        switch (state) {
+        case WORKER_STARTING:
+                timeout_usec = s->timeout_start_usec;
+                break;
+        case WORKER_READY:
+                w->has_been_ready = true;
+                break;
+        case WORKER_STOPPING:
+                timeout_usec = w->stop_timeout_usec;
+                break;
+        case WORKER_STATE_MAX:
+        case WORKER_STATE_INVALID:
+                assert(false);
+        }
+
+        set_deadline(w, timeout_usec);
+        feed_watchdog(w);
+        worker_log(w, LOG_DEBUG, "is %s", state_names[state]);
+        bus_on_worker_changed(w->generation->service->manager->bus, w, state_names[state], "");
+}
+
+/* The process group is named by the pid, which stays taken until we reap it, and as long as there is
+ * anybody in its session. */
+static void kill_group(const Worker *w, int signal_number) {
+        if (w->build->service->kill_mode == KILL_MODE_PROCESS) {
+                if (!w->has_ended)
+                        (void) worker_signal(w, signal_number);
+                return;
+        }
+
+        if (w->main)
+                (void) main_process_signal(w->main, signal_number);
+        if (w->pid > 0 && (!w->has_left_main || getsid(worker_main_pid(w)) == w->pid))
+                (void) kill(-w->pid, signal_number); /* ESRCH: all are gone */
+}
+
+/* Who has no process is gone as soon as its command is; but not while our caller looks at it. */
+static void end_in_next_turn(Worker *w) {
+        w->commands = worker_commands_free(w->commands);
+        set_deadline(w, 0);
+}
+
+void worker_stop(Worker *w, uint64_t timeout_usec) {
+        char name[32];
+        int signal_number = w->build->service->kill_signal;
+
+        if (w->state == WORKER_STOPPING)
+                return;
+
+        w->was_asked = true;
+        w->stop_timeout_usec = timeout_usec;
+        worker_set_state(w, WORKER_STOPPING);
+        if (w->pid == 0) {
+                end_in_next_turn(w);
+                return;
+        }
+
+        worker_log(w, LOG_DEBUG, "is sent %s", format_signal(signal_number, name, sizeof(name)));
+        if (worker_signal(w, signal_number) < 0)
+                worker_log(w, LOG_WARNING, "could not be sent %s: %m", name);
+}
+
+int worker_signal(const Worker *w, int signal_number) {
+        if (w->main)
+                return main_process_signal(w->main, signal_number);
+
+        if (w->pid == 0 || w->has_ended)
+                return -ESRCH;
+
+        return kill(w->pid, signal_number) < 0 ? -errno : 0;
+}
+
+void worker_kill(Worker *w) {
+        if (w->state != WORKER_STOPPING)
+                worker_set_state(w, WORKER_STOPPING);
+        w->timer = timer_disarm(w->timer);
+        w->was_cut = true;
+        generation_on_worker_cut(w->generation);
+        kill_group(w, w->build->service->final_kill_signal);
+        if (w->build->service->final_kill_signal != SIGKILL)
+                (void) timer_arm(w->generation->service->manager->event, &w->timer,
+                                 w->build->service->timeout_stop_usec, on_timer, w);
+}
+
+static void set_ready(Worker *w) {
+        worker_set_state(w, WORKER_READY);
+        worker_log(w, LOG_INFO, "is ready");
+        generation_on_worker_ready(w->generation, w);
+}
+
+static void log_end(const Worker *w) {
+        int level = worker_ended_well(w) || w->was_asked ? LOG_INFO : LOG_WARNING;
+        LogFields fields = fields_of(w);
+        char how[WHY_SIZE_BYTES];
+
+        worker_describe_end(w, how, sizeof(how));
+        bus_on_worker_changed(w->generation->service->manager->bus, w, "gone", how);
+        log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
+}
+
+/* Who does not answer must not keep visitors: it leaves the rule when it is gone, and it goes at once. */
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
+        Worker *w = userdata;
+        char duration[DURATION_TEXT_SIZE];
+
+        worker_log(w, LOG_WARNING, "has not said WATCHDOG=1 within %s, killing it",
+                   format_duration(w->watchdog_usec, duration, sizeof(duration)));
+        w->result = "watchdog";
+        kill_group(w, SIGKILL);
+        return 0;
+}
+
+static void on_post(const char *why, void *userdata) {
+        Worker *w = userdata;
+
+        w->commands = worker_commands_free(w->commands);
+        generation_on_worker_gone(w->generation,
+                                  w); /* what failed is logged, and nobody waits for it */
+}
+
+/* Nothing of it is left but what the settings want to be run behind it. */
+static void worker_ended(Worker *w) {
+        const ServiceSettings *s = w->build->service;
+        char **variables = NULL;
+
+        if (s->exec_stop_post.n_commands == 0) {
+                generation_on_worker_gone(w->generation, w);
+                return;
+        }
+
+        w->stop_timeout_usec = USEC_INFINITY; /* each command has its own */
+        worker_set_state(w, WORKER_STOPPING);
+        if (worker_put_end(w, &variables) < 0 ||
+            worker_commands_new(w, &s->exec_stop_post, "exec_stop_post", variables,
+                                s->timeout_stop_usec, on_post, w, &w->commands) < 0)
+                end_in_next_turn(w);
+        generation_on_worker_ended(w->generation, w);
+}
+
+/* Its main process is gone. */
+static void on_end(Worker *w, const siginfo_t *info) {
+        if (w->has_ended)
+                return;
+
+        notify_drain(w->notify); /* it may have said READY=1 with its last breath */
+        w->has_ended = true;
+        w->end = *info;
+        log_end(w);
+
+        /* Whom it leaves behind would keep our sockets, and steal from its successor. */
+        kill_group(w, SIGKILL);
+
+        worker_ended(w);
+}
+
+/* There was no process, and none will be. */
+static void end_unstarted(Worker *w, const char *why) {
+        w->commands = worker_commands_free(w->commands);
+        w->why_not_started = strdup(why);
+        w->has_ended = true;
+        w->end = (siginfo_t){ .si_code = CLD_EXITED, .si_status = EXIT_FAILURE };
+        w->result = "resources";
+        log_end(w);
+        worker_ended(w);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Worker *w = userdata;
+        const ServiceSettings *s = w->build->service;
+        char duration[DURATION_TEXT_SIZE], name[32];
+
+        if (w->pid == 0) {
+                end_unstarted(w, w->was_asked ? "it was asked to stop"
+                                              : "timeout_start was over before exec_start_pre");
+                return 0;
+        }
+        if (w->has_ended) { /* exec_stop_post was cut short */
+                generation_on_worker_gone(w->generation, w);
+                return 0;
+        }
+
+        if (w->state == WORKER_STARTING) {
+                const char *why = w->readiness ? readiness_why_not(w->readiness) : NULL;
+
+                worker_log(w, LOG_WARNING,
+                           "was not ready within timeout_start = %s, killing it%s%s",
+                           format_duration(s->timeout_start_usec, duration, sizeof(duration)),
+                           why ? ": " : "", why ?: "");
+                w->result = "timeout";
+                kill_group(w, SIGKILL);
+                return 0;
+        }
+
+        if (w->was_cut) {
+                worker_log(w, LOG_WARNING, "ignores even %s, killing it",
+                           format_signal(s->final_kill_signal, name, sizeof(name)));
+                kill_group(w, SIGKILL);
+                return 0;
+        }
+
+        worker_log(w, LOG_WARNING, "did not end within %s, sending %s",
+                   format_duration(w->stop_timeout_usec, duration, sizeof(duration)),
+                   format_signal(s->final_kill_signal, name, sizeof(name)));
+        worker_kill(w);
+        return 0;
+}
+
+/* The pid, and with it the name of the group, is taken until we return. */
+static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        Worker *w = userdata;
+
+        if (!w->main)
+                notify_drain(w->notify); /* MAINPID, perhaps */
+        if (!w->main) {
+                on_end(w, info);
+                return 0;
+        }
+
+        w->has_left_main = true;
+        worker_log(w, LOG_DEBUG, "has left its work to %d", (int) worker_main_pid(w));
+        return 0;
+}
+
+/* ---- what it says ---- */
+
+static void on_main_end(int code, int status, void *userdata) {
+        Worker *w = userdata;
+        siginfo_t end = { 0 };
+
+        end.si_pid = worker_main_pid(w);
+        end.si_code = code;
+        end.si_status = status;
+        on_end(w, &end);
+}
+
+/* MAINPID.  Back to the one that we started is possible, too. */
+static void take_main(Worker *w, pid_t pid) {
+        MainProcess *other = NULL;
+        int r;
+
+        if (pid == worker_main_pid(w) || (pid == w->pid && w->has_left_main))
+                return;
+
+        if (pid != w->pid) {
+                r = main_process_new(event_of(w), pid, w->pid, on_main_end, w, &other);
+                if (r < 0) {
+                        worker_log(w, LOG_WARNING,
+                                   "says that its main process is %d, which is none of its own, ignoring",
+                                   (int) pid);
+                        return;
+                }
+        }
+
+        w->main = main_process_free(w->main);
+        w->main = other;
+        worker_log(w, LOG_INFO, "says that its main process is %d", (int) pid);
+}
+
+void worker_on_message(Worker *w, const NotifyMessage *m) {
+        if (m->status) {
+                free(w->status_text);
+                w->status_text = strdup(m->status);
+                worker_log(w, LOG_DEBUG, "says \"%s\"", m->status);
+        }
+
+        if (m->main_pid > 0)
+                take_main(w, m->main_pid);
+        if (m->extend_timeout_usec > 0)
+                extend_deadline(w, m->extend_timeout_usec);
+        if (m->watchdog_usec > 0 && w->watchdog_usec > 0) /* an interval, not a way out */
+                w->watchdog_usec = m->watchdog_usec;
+        if (m->is_watchdog || m->watchdog_usec > 0)
+                feed_watchdog(w);
+
+        if (m->is_ready && w->state == WORKER_STARTING &&
+            w->build->service->type == SERVICE_TYPE_NOTIFY)
+                set_ready(w);
+        if (m->has_watchdog_failed && w->state == WORKER_READY)
+                (void) timer_arm(event_of(w), &w->watchdog, 0, on_watchdog, w);
+}
+
+void worker_on_accepted(Worker *w) {
+        set_ready(w);
+}
+
+static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
+        WorkerPlan plan;
+        int r;
+
+        r = worker_plan_init(&plan, w, /* command= */ NULL, /* variables= */ NULL, reterr_what);
+        if (r >= 0)
+                r = spawn(&plan.spawn, &w->pid, ret_pidfd, reterr_what);
+        worker_plan_done(&plan);
+        return r;
+}
+
+/* Ends it at once. */
+static void reap(Worker *w) {
+        kill_group(w, SIGKILL);
+        if (!w->has_left_main)
+                (void) waitpid(w->pid, NULL, 0);
+        w->child = sd_event_source_disable_unref(w->child);
+        w->pid = 0;
+}
+
+/* @pidfd  taken always */
+static int watch_child(Worker *w, int pidfd) {
+        int r;
+
+        r = sd_event_add_child_pidfd(w->generation->service->manager->event, &w->child, pidfd,
+                                     WEXITED, on_child, w);
+        if (r < 0) {
+                (void) fd_close(pidfd);
+                return r;
+        }
+
+        r = sd_event_source_set_child_pidfd_own(w->child, 1);
+        if (r < 0)
+                return r;
+
+        /* A slot without a worker leaves the rule before anybody else is looked after. */
+        return sd_event_source_set_priority(w->child, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
+/* Returns 0 or a negative errno, and then there is no process. */
+static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
+        const char *what = "start";
+        int r, pidfd;
+
+        r = spawn_worker(w, &pidfd, &what);
+        if (r >= 0) {
+                what = "watch";
+                r = watch_child(w, pidfd);
+                if (r >= 0 && w->build->service->type == SERVICE_TYPE_EXEC)
+                        r = readiness_new(w, &w->readiness);
+                if (r < 0)
+                        reap(w);
+        }
+        if (r >= 0)
+                worker_log(w, LOG_INFO, "started");
+        else
+                snprintf(reterr_why, size_bytes, "cannot %s %s: %s", what, w->build->arguments[0],
+                         strerror(-r));
+
+        return r;
+}
+
+static void on_pre(const char *why, void *userdata) {
+        Worker *w = userdata;
+        char text[WHY_SIZE_BYTES];
+        bool is_failed;
+
+        is_failed = why;
+        snprintf(text, sizeof(text), "exec_start_pre: %s", why ?: "");
+        w->commands = worker_commands_free(w->commands); /* and @why with them */
+        if (is_failed || launch(w, text, sizeof(text)) < 0)
+                end_unstarted(w, text);
+}
+
+static int begin(Worker *w) {
+        Manager *manager = w->generation->service->manager;
+        const ServiceSettings *s = w->build->service;
+        _cleanup_free_ char *path = NULL;
+        LogFields fields = fields_of(w);
+        char why[WHY_SIZE_BYTES];
+        int r;
+
+        path = manager_notify_path(manager);
+        if (!path)
+                return -ENOMEM;
+
+        r = notify_new(w, manager->event, path, s->has_user ? s->uid : geteuid(), &w->notify);
+        if (r >= 0 && s->exec_start_pre.n_commands > 0)
+                r = worker_commands_new(w, &s->exec_start_pre, "exec_start_pre", NULL,
+                                        USEC_INFINITY, on_pre, w, &w->commands);
+        snprintf(why, sizeof(why), "cannot prepare %s: %s", w->build->arguments[0],
+                 r < 0 ? strerror(-r) : "");
+        if (r >= 0 && !w->commands)
+                r = launch(w, why, sizeof(why));
+        if (r < 0)
+                log_fields(LOG_ERR, &fields, "%s/%u worker %u: %s", s->name, w->generation->number,
+                           w->slot, why);
+
+        return r;
+}
+
+int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        int r;
+
+        w = calloc(1, sizeof(*w));
+        if (!w)
+                return -ENOMEM;
+
+        w->generation = g;
+        w->build = build_ref(build);
+        w->slot = slot;
+        w->watchdog_usec = build->service->watchdog_usec;
+        r = begin(w);
+        if (r < 0)
+                return r;
+
+        worker_set_state(w, WORKER_STARTING);
+        *ret = TAKE_PTR(w);
+        return 0;
+}
+
+Worker *worker_free(Worker *w) {
+        if (!w)
+                return NULL;
+
+        if (w->pid > 0 && !w->has_ended)
+                reap(w);
+
+        w->child = sd_event_source_disable_unref(w->child);
+        w->main = main_process_free(w->main);
+        w->watchdog = timer_disarm(w->watchdog);
+        w->timer = timer_disarm(w->timer);
+        w->readiness = readiness_free(w->readiness);
+        w->notify = notify_free(w->notify);
+        w->commands = worker_commands_free(w->commands);
+        w->build = build_unref(w->build);
+        free(w->why_not_started);
+        free(w->status_text);
+        free(w);
+        return NULL;
+}

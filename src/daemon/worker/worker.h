@@ -1,0 +1,95 @@
+#pragma once
+
+/* One process that we start, holding exactly one descriptor for each address of its service.
+ *
+ *      starting ──► ready ──► stopping ──► reaped, freed
+ *          │                     ▲
+ *          └─────────────────────┘  asked to stop, or timeout_start is over
+ *
+ * Around it stand commands of the settings: while those before it run it is starting and has no process
+ * yet, while those after it run it is stopping and has none any more.
+ *
+ * Its death is seen from every state by its pidfd.  What follows from readiness and death is decided
+ * by the generation; a worker only looks after its own process, its notify socket and its deadline.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "daemon/service/build.h"
+#include "daemon/worker/main-process.h"
+#include "daemon/worker/notify.h"
+#include "daemon/worker/readiness.h"
+#include "daemon/worker/worker-commands.h"
+
+typedef struct Generation Generation;
+
+typedef enum WorkerState {
+        WORKER_STARTING,
+        WORKER_READY,
+        WORKER_STOPPING,
+        WORKER_STATE_MAX,
+        WORKER_STATE_INVALID = -EINVAL,
+} WorkerState;
+
+struct Worker {
+        Generation *generation; /* borrowed */
+        Build *build;           /* a reference; a rescuer's is not its generation's */
+        unsigned slot;
+        WorkerState state; /* written by worker_set_state() alone */
+        uint64_t since_usec;
+        uint64_t stop_timeout_usec;
+        WorkerCommands *commands; /* that run before it or after it; NULL: none does now */
+        pid_t pid;                /* 0: not started yet */
+        sd_event_source *child;   /* owns the pidfd */
+        MainProcess *main;        /* another one than we started; NULL: the one that we started */
+        bool has_left_main;       /* the one that we started is gone, and @main is still there */
+        sd_event_source *timer;   /* of the state */
+        uint64_t deadline_usec;   /* of the timer; USEC_INFINITY: none */
+        sd_event_source *watchdog;
+        uint64_t watchdog_usec; /* 0: none */
+        Notify *notify;
+        Readiness *readiness; /* of type "exec", while starting */
+        char *status_text;
+        bool has_been_ready;
+        bool was_asked; /* to stop */
+        bool was_cut;   /* the final signal was needed */
+        bool has_ended;
+        const char *result; /* as systemd.exec(5) has it in SERVICE_RESULT, if not by its end alone */
+        char *why_not_started; /* a command before it, or itself; NULL: it was */
+        siginfo_t end;         /* how it ended */
+};
+
+/* Starts a process for that slot, or what goes before it.
+ *
+ * What fails is logged.  Returns 0 or a negative errno, and then there is no process. */
+int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret);
+
+/* Asks it to stop; after @timeout_usec the final signal follows. */
+void worker_stop(Worker *w, uint64_t timeout_usec);
+
+/* Any signal, for the process that was started.  Returns 0 or a negative errno; -ESRCH: there is none. */
+int worker_signal(const Worker *w, int signal_number);
+
+/* The final signal, now, for its whole process group. */
+void worker_kill(Worker *w);
+
+/* Frees it; a process that still runs is killed. */
+Worker *worker_free(Worker *w);
+DEFINE_CLEANUP(Worker, worker_free)
+
+const char *worker_state_to_string(WorkerState state);
+
+/* Of its main process. */
+pid_t worker_main_pid(const Worker *w);
+
+/* From Readiness: it has accepted on every address. */
+void worker_on_accepted(Worker *w);
+
+/* From Notify.  Does not free the worker. */
+void worker_on_message(Worker *w, const NotifyMessage *m);
