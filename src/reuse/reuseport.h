@@ -332,6 +332,17 @@ int reuse_group_set_rule(ReuseGroup *g, const ReuseRule *rule);
 int reuse_group_configure(ReuseGroup *g, int backlog, const ReuseSockopt *sockopts,
                           size_t n_sockopts, const char **reterr_sockopt);
 
+/* Puts other sockets into all places of a bank, with the options of today: for what must stand before
+ * bind().
+ *
+ * Each new one joins as the last and, when the one before it leaves, moves to its index, so that nobody
+ * else moves.  What waits in those that leave is reset, and streams stop listening whoever holds them;
+ * datagram sockets stay in the kernel's group while somebody else does: see that nobody does.
+ *
+ * Returns 0; -EBUSY: the rule in force leads there; -ERANGE: no such bank; or another error, and then the
+ * places that were not reached keep theirs. */
+int reuse_group_renew(ReuseGroup *g, unsigned bank, const char **reterr_sockopt);
+
 /* The rule that is in force or, while refusing, the one that will be. */
 const ReuseRule *reuse_group_rule(const ReuseGroup *g);
 
