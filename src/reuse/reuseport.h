@@ -7,8 +7,8 @@
  *
  * The second half is Linux's: a *group* holds all sockets of one address, laid out in banks of slots,
  * and a *rule* (classic BPF, no privilege needed) picks bank and slot of each new connection or
- * datagram.  We never let a socket leave a group, since the kernel would move the last one into the
- * hole; traffic moves only by replacing the rule, which is one setsockopt() and atomic.
+ * datagram.  A socket that leaves a group is replaced by the last one, so none leaves but
+ * for a new one that takes its place (reuse_group_renew()); traffic moves only by replacing the rule, which is one setsockopt() and atomic.
  *
  * Errors: functions return 0 or a descriptor, or a negative errno, or one of REUSE_E… below (also
  * negative, outside the range of errno); reuse_strerror() tells all of them.  Whatever fails leaves

@@ -245,26 +245,218 @@ def test_a_renamed_endpoint_keeps_its_sockets(house):
     assert daemon.ask("status", "a")["pending"], "its workers were told the old name"
 
 
+def sockets_of(daemon, port):
+    """{inode: pid of whoever listens} as ss shows it, with the socket options of each line."""
+    shown = subprocess.run(["ss", "-tlnpeH", f"sport = :{port}"], check=True, capture_output=True,
+                           text=True, timeout=DEADLINE).stdout
+    return {re.search(r"ino:(\d+)", line)[1]: line for line in shown.splitlines()}
+
+
+def wait_generation(daemon, name, number):
+    wait_answers(lambda: daemon.ask("status", name), lambda seen: seen[-1]["generation"] == number and
+                 seen[-1]["state"] == "running" and not seen[-1]["pending"] and
+                 len({w["generation"] for w in seen[-1]["workers"]}) == 1, f"generation {number} alone")
+
+
 def test_an_endpoint_moves_to_another_service(house):
     text = config({"a": A})
     daemon = house.run(text)
     wait_running(daemon, "a")
     mine = listeners(daemon, 8080)
-    house.write(text.replace(" a: {", " z: {").replace("--version=a", "--version=z"), daemon.config.name)
-    assert daemon.ctl("reload").returncode == OK
-    wait_version(8080, "z")
-    assert [s["name"] for s in daemon.ask("list")["services"]] == ["z"]
-    assert listeners(daemon, 8080) == mine
+    load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=600").wait_running()
+    slow = Request(8080, "/sleep/300")
+    slow.wait_sent()
+    for n in range(count(2, 20)):
+        name = "zy"[n % 2]
+        reload(house, daemon, text.replace(" a: {", f" {name}: {{").replace("--version=a", f"--version={name}"))
+        wait_version(8080, name)
+        wait_generation(daemon, name, n + 2)
+        assert [s["name"] for s in daemon.ask("list")["services"]] == [name]
+    assert slow.answer().status == 200
+    assert listeners(daemon, 8080) == mine, "the very same sockets"
+    result = load.stop()
+    assert result["lost"] == 0, result
     assert daemon.stop() == 0
 
 
-def test_sockets_that_cannot_be_opened_beside_the_old_ones_are_refused(house):
-    daemon = house.run(config({"a": A}))
+def test_a_sleeper_moves_to_another_service_and_sleeps_on(house):
+    text = config({"a": A | {"keys": 'activation = "on-demand";'}})
+    daemon = house.run(text)
+    reload(house, daemon, text.replace(" a: {", " z: {").replace("--version=a", "--version=z"))
+    assert daemon.ask("status", "z")["state"] == "listening" and not daemon.workers()
+    assert get(8080).headers["X-Version"] == "z"
+
+
+def test_an_endpoint_of_several_moves_to_a_service_that_stays(house):
+    """That is the one that cannot be done beside: its old service is stopped first, and says so."""
+    text = '''endpoints: {{ x: {{ listen_stream = "127.0.0.1:8080"; }}; y: {{ listen_stream = "127.0.0.1:8081"; }};
+                             w: {{ listen_stream = "127.0.0.1:8082"; }}; }};
+              services: {{ a: {{ endpoints = [{}]; exec_start = ["@TOY@", "--version=a"]; type = "notify"; }};
+                           b: {{ endpoints = [{}]; exec_start = ["@TOY@", "--version=b"]; type = "notify"; }}; }};'''
+    daemon = house.run(text.format('"x", "y"', '"w"'))
+    for name in ("a", "b"):
+        wait_running(daemon, name)
+    mine = listeners(daemon, 8081)
+    house.write(text.format('"x"', '"w", "y"'), daemon.config.name)
+    assert '"waits_for":"a"' in daemon.ctl("reload", "--json").stdout.replace(" ", "")
+    wait_version(8081, "b")
+    wait_version(8080, "a")
+    assert listeners(daemon, 8081) == mine
+
+
+OTHER_SOCKETS = [
+    'shared = true;',
+    'free_bind = true;',
+    'shared = true; free_bind = true; backlog = 77;',
+    'listen_stream = ["127.0.0.1:8080", "127.0.0.1:8090"];',
+    'listen_stream = ["127.0.0.1:8091", "127.0.0.1:8080"]; shared = true;',
+    'transparent = true;',
+    '',
+]
+
+
+def other_sockets(options, **more):
+    """The configuration of one service at 8080 with these options, which may name other addresses."""
+    text = config({"a": A | {"options": options} | more})
+    if "listen_stream" in options:
+        text = text.replace('listen_stream = "127.0.0.1:8080"; ', "", 1)
+    return text
+
+
+def check_other_sockets(daemon, options, workers):
+    """The kernel's word: how many sockets the workers hold, of which addresses."""
+    ports = [int(port) for port in re.findall(r'127\.0\.0\.1:(\d+)', options)] or [8080]
+    for port in (8080, 8090, 8091):
+        if port not in ports:
+            wait_answers(lambda port=port: listeners(daemon, port), lambda seen: not seen[-1], f"{port} is closed")
+            continue
+        wait_version(port, "a")
+        held_by_workers = {inode for pid in daemon.workers() for inode in sockets_held(pid)}
+        used = set(sockets_of(daemon, port)) & held_by_workers
+        assert len(used) == (1 if "shared" in options else workers), (options, port, used)
+
+
+def sockets_held(pid):
+    found = set()
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        try:
+            match = re.match(r"socket:\[(\d+)\]", os.readlink(entry.path))
+        except OSError:
+            continue
+        if match:
+            found.add(match[1])
+    return found
+
+
+def test_other_sockets_at_an_address_that_stays_open_lose_nobody(house):
+    daemon = house.run(other_sockets(""))
     wait_running(daemon, "a")
-    house.write(config({"a": A | {"options": "shared = true;"}}), daemon.config.name)
+    load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=600").wait_running()
+    number = 1
+    for _ in range(count(2, 15)):
+        for options in OTHER_SOCKETS:
+            before = listeners(daemon, 8080)
+            text = reload(house, daemon, other_sockets(options)).stdout
+            number += 1
+            assert '"new sockets"' in text, text
+            wait_generation(daemon, "a", number)
+            check_other_sockets(daemon, options, 2)
+            if "transparent" in options:
+                assert not before & listeners(daemon, 8080), "they were bound anew"
+    result = load.stop()
+    assert result["lost"] == 0, result
+    assert daemon.stop() == 0
+
+
+def test_a_sleeper_gets_other_sockets(house):
+    keys = {"keys": 'activation = "on-demand";'}
+    daemon = house.run(other_sockets("", **keys))
+    reload(house, daemon, other_sockets('shared = true; transparent = true;', **keys))
+    wait_generation(daemon, "a", 2)
+    assert get(8080).status == 200
+
+
+def test_a_stopped_service_gets_other_sockets(house):
+    daemon = house.run(other_sockets(""))
+    wait_running(daemon, "a")
+    assert daemon.ctl("stop", "a").returncode == OK
+    wait_answers(lambda: daemon.workers(), lambda seen: not seen[-1], "nobody runs")
+    for options in OTHER_SOCKETS:
+        reload(house, daemon, other_sockets(options))
+        wait_refused(8080)
+    reload(house, daemon, other_sockets(OTHER_SOCKETS[4]))
+    assert daemon.ctl("start", "a").returncode == OK
+    check_other_sockets(daemon, OTHER_SOCKETS[4], 2)
+
+
+def test_other_sockets_of_datagrams(house):
+    text = '''endpoints: { d: { listen_datagram = "127.0.0.1:8080"; %s }; };
+              services: { a: { endpoints = ["d"]; exec_start = ["@TOY@"]; type = "notify"; workers = 2; }; };'''
+    daemon = house.run(text % "")
+    wait_running(daemon, "a")
+    for n, options in enumerate(("free_bind = true;", "free_bind = true; shared = true;", "transparent = true;", "")):
+        reload(house, daemon, text % options)
+        wait_generation(daemon, "a", n + 2)
+        assert daemon.ask("list-endpoints")["endpoints"][0]["strangers"] == 0
+    assert daemon.stop() == 0
+
+
+def test_new_sockets_that_nobody_gets_ready_on_leave_the_old_ones_serving(house):
+    daemon = house.run(other_sockets(""))
+    wait_running(daemon, "a")
+    bad = '"--version=a", "--ready=never", "--exit-after=0", "--exit-code=1"'
+    for n, options in enumerate(OTHER_SOCKETS[:5]):
+        reload(house, daemon, other_sockets(options).replace('"--version=a"', bad))
+        daemon.log.wait("rolled back", times=n + 1)
+        assert get(8080).status == 200 and daemon.ask("status", "a")["pending"]
+    reload(house, daemon, other_sockets(""))
+    wait_answers(lambda: daemon.ask("status", "a"), lambda seen: seen[-1]["state"] == "running" and
+                 not seen[-1]["pending"], "as it was")
+    check_other_sockets(daemon, "", 2)
+
+
+def test_exclusive_is_looked_at_and_needs_no_sockets(house):
+    open_to_all = config({"a": A | {"options": "exclusive = false;"}})
+    daemon = house.run(open_to_all)
+    wait_running(daemon, "a")
+    mine, workers = listeners(daemon, 8080), daemon.workers()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("0.0.0.0", 8080))
+        other.listen()
+        house.write(config({"a": A}), daemon.config.name)
+        result = daemon.ctl("reload")
+        assert result.returncode == FAILED and "exclusive" in result.stderr, result
+    assert reload(house, daemon, config({"a": A}))
+    assert listeners(daemon, 8080) == mine and daemon.workers() == workers
+
+
+@pytest.mark.parametrize("before, after", [
+    ('listen_stream = ":8080";', 'listen_stream = ":8080"; bind_ipv6_only = "ipv6-only";'),
+    ('listen_stream = "127.0.0.1:8080";', 'listen_stream = "127.0.0.1:8080"; bind_to_device = "lo";'),
+])
+def test_another_group_of_the_kernel_at_the_same_address_is_refused(house, before, after):
+    text = config({"a": A}).replace('listen_stream = "127.0.0.1:8080";', before)
+    daemon = house.run(text)
+    wait_running(daemon, "a")
+    house.write(text.replace(before, after), daemon.config.name)
     result = daemon.ctl("reload")
     assert result.returncode == FAILED and "restart reuseportd" in result.stderr
     assert get(8080).status == 200
+
+
+def test_endpoints_change_places(house):
+    """Two endpoints swap their addresses: the sockets stay, the services get new generations on them."""
+    daemon = house.run(config({"a": A, "b": B}))
+    for name in ("a", "b"):
+        wait_running(daemon, name)
+    mine = listeners(daemon, 8080) | listeners(daemon, 8081)
+    house.write(config({"a": A | {"port": 8081}, "b": B | {"port": 8080}}), daemon.config.name)
+    assert daemon.ctl("reload").returncode == OK
+    wait_version(8080, "b")
+    wait_version(8081, "a")
+    assert mine <= listeners(daemon, 8080) | listeners(daemon, 8081)
 
 
 def test_a_reload_waits_for_a_deploy(house):
@@ -342,4 +534,27 @@ def test_random_reloads_under_load_lose_nothing(house):
             wait_refused(before["c"]["port"])
     result = load.stop()
     assert result["lost"] == 0, (seed, done, result)
+    assert daemon.stop() == 0
+
+
+def test_an_endpoint_without_a_service_has_one_bank_until_it_gets_one(house):
+    text = '''endpoints: { x: { listen_stream = "127.0.0.1:8080"; }; y: { listen_stream = "127.0.0.1:8081"; }; };
+              services: { a: { endpoints = ["x"%s]; exec_start = ["@TOY@"]; type = "notify"; workers = 3; }; %s };'''
+    other = 'b: { endpoints = ["y"]; exec_start = ["@TOY@", "--version=b"]; type = "notify"; workers = 3; };'
+
+    def n_sockets(daemon):
+        return {e["name"]: e["sockets"] for e in daemon.ask("list-endpoints")["endpoints"]}
+
+    daemon = house.run(text % ("", ""))
+    wait_running(daemon, "a")
+    assert n_sockets(daemon) == {"x": 6, "y": 1}
+    mine = held(daemon)
+    reload(house, daemon, text % ("", other))
+    wait_version(8081, "b")
+    assert n_sockets(daemon) == {"x": 6, "y": 6} and mine <= held(daemon)
+    assert daemon.ctl("restart", "b").returncode == OK
+    reload(house, daemon, text % ("", ""))
+    wait_refused(8081)
+    reload(house, daemon, text % (', "y"', ""))
+    wait_version(8081, "1")
     assert daemon.stop() == 0
