@@ -485,55 +485,154 @@ def test_check_diff_says_what_a_reload_would_do_and_does_not(house):
     assert daemon.ctl("check", house.write("x", "bad.conf"), "--diff").returncode == BAD_CONFIG
 
 
+class Mix:
+    """A configuration that changes at random, one thing at a time; what is at 8080 is always there."""
+
+    def __init__(self, seed):
+        self.dice = random.Random(seed)
+        self.services = {"a": dict(A), "b": dict(B)}
+        self.front = "a"  # who is at 8080 now
+        self.spare = 9000
+        self.done = []
+        self.n_gone = 0
+
+    def next_port(self):
+        self.spare += 1
+        return self.spare
+
+    def option(self):
+        self.services[self.front]["now"] = (f"backlog = {self.dice.randint(64, 4096)}; "
+                                            f"no_delay = {self.dice.choice(['true', 'false'])};")
+
+    def workers(self):
+        self.services[self.dice.choice([self.front, "b"])]["workers"] = self.dice.choice([1, 2, 3, 4])
+
+    def address(self):
+        self.services["b"]["port"] = self.next_port()
+
+    def service(self):
+        if "c" in self.services:
+            del self.services["c"]
+        else:
+            self.services["c"] = {"port": self.next_port()}
+
+    def sockets(self):
+        """Other ones at the address that stays."""
+        self.services[self.front]["sockets"] = self.dice.choice(
+            [o for o in ("", "shared = true;", "free_bind = true;", "shared = true; transparent = true;")
+             if o != self.services[self.front].get("sockets", "")])
+
+    def more_addresses(self):
+        s = self.services[self.front]
+        s["more"] = None if s.get("more") else self.next_port()
+
+    def name(self):
+        """The service goes, and one of another name takes its endpoint."""
+        other = "z" if self.front == "a" else "a"
+        self.services[other] = self.services.pop(self.front)
+        self.front = other
+
+    CHANGES = (option, workers, address, service, sockets, more_addresses, name)
+
+    def change(self):
+        """One of them; returns what was there and is no longer."""
+        before = self.ports()
+        how = self.dice.choice(self.CHANGES)
+        how(self)
+        self.done.append(how.__name__)
+        return before - self.ports()
+
+    def ports(self):
+        return {s["port"] for s in self.services.values()} | {s["more"] for s in self.services.values() if s.get("more")}
+
+    def text(self):
+        endpoints, parts = [], []
+        for name, s in self.services.items():
+            addresses = [f'"127.0.0.1:{port}"' for port in (s["port"], s.get("more")) if port]
+            endpoint = "front_e" if name == self.front else f"{name}_e"
+            endpoints.append(f'{endpoint}: {{ listen_stream = [{", ".join(addresses)}]; {s.get("now", "")} {s.get("sockets", "")} }};')
+            parts.append(f'''{name}: {{ endpoints = ["{endpoint}"]; exec_start = ["@TOY@", "--version={name}"];
+                             type = "notify"; workers = {s.get("workers", 1)}; }};''')
+        return f'endpoints: {{ {" ".join(endpoints)} }}; services: {{ {" ".join(parts)} }};'
+
+    def is_seen(self, daemon):
+        """What the kernel and the daemon say of it."""
+        endpoints = {e["name"]: e for e in daemon.ask("list-endpoints")["endpoints"]}
+        services = {s["name"]: s for s in daemon.ask("list")["services"]}
+        front = endpoints.get("front_e")
+        limit = re.search(r"backlog = (\d+)", self.services[self.front].get("now", ""))
+        return (set(services) == set(self.services) and len(endpoints) == len(self.services) and
+                front is not None and len(front["addresses"]) == 1 + bool(self.services[self.front].get("more")) and
+                (not limit or front["queue_limit"] == int(limit[1])) and front["strangers"] == 0 and
+                all(s["state"] == "running" for s in services.values()))
+
+    def check(self, daemon, gone):
+        for name, s in self.services.items():
+            wait_version(s["port"], name)
+            if s.get("more"):
+                wait_version(s["more"], name)
+        wait_answers(lambda: self.is_seen(daemon), lambda seen: seen[-1], f"it is as the file says: {self.done}")
+        for port in gone:
+            wait_answers(lambda port=port: listeners(daemon, port), lambda seen: not seen[-1], f"{port} is closed")
+        front, pids = self.services[self.front], daemon.workers()
+        mine = [w for w in daemon.ask("status", self.front)["workers"] if w["pid"] in pids]
+        used = {inode for w in mine for inode in sockets_held(w["pid"])} & set(sockets_of(daemon, 8080))
+        if self.done[-1] == "sockets":
+            assert len(used) == (1 if "shared" in front["sockets"] else len(mine)), (self.done, used)
+
+
 def test_random_reloads_under_load_lose_nothing(house):
     """Each changes one thing at least; what is there before and after loses nobody."""
     seed = int(os.environ.get("REUSEPORT_TEST_SEED", "5"))
-    dice = random.Random(seed)
-    services = {"a": dict(A), "b": dict(B)}
-    daemon = house.run(config(services))
-    for name in services:
+    mix = Mix(seed)
+    daemon = house.run(mix.text())
+    for name in mix.services:
         wait_running(daemon, name)
     mine = listeners(daemon, 8080)
-    load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=600").wait_running()
-    spare = 9000
-
-    def change():
-        nonlocal spare
-        what = dice.choice(["option", "workers", "address", "service"])
-        if what == "option":
-            services["a"]["options"] = f"backlog = {dice.randint(64, 4096)}; no_delay = {dice.choice(['true', 'false'])};"
-        elif what == "workers":
-            services[dice.choice(["a", "b"])]["workers"] = dice.randint(1, 4)
-        elif what == "address":
-            spare += 1
-            services["b"]["port"] = spare
-        elif "c" in services:
-            del services["c"]
-        else:
-            spare += 1
-            services["c"] = {"port": spare}
-        return what
-
-    done = []
-    for _ in range(count(20, 200)):
-        before = dict(services)
-        done.append(change())
-        reload(house, daemon, config(services))
-        if dice.random() < 0.2:
-            assert daemon.ctl("restart", "a").returncode == OK
-        for name, s in services.items():
-            wait_version(s["port"], name)
-        wanted = {f"{name}_e" for name in services}
-        limit = re.search(r"backlog = (\d+)", services["a"].get("options", ""))
-        wait_answers(lambda: {e["name"]: e["queue_limit"] for e in daemon.ask("list-endpoints")["endpoints"]},
-                     lambda seen, wanted=wanted, limit=limit:
-                     set(seen[-1]) == wanted and (not limit or seen[-1]["a_e"] == int(limit[1])),
-                     f"the kernel says the same: {(seed, done, services)}", seconds=5)
+    load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=3600").wait_running()
+    n = count(30, 200)
+    for _ in range(n):
+        gone = mix.change()
+        reload(house, daemon, mix.text())
+        mix.check(daemon, gone)
+        if mix.dice.random() < 0.2:
+            assert daemon.ctl("restart", mix.front).returncode == OK
+        if mix.done[-1] == "sockets":
+            mine = listeners(daemon, 8080)
         assert mine <= listeners(daemon, 8080), "kept sockets are the very same"
-        if "c" in before and "c" not in services:
-            wait_refused(before["c"]["port"])
     result = load.stop()
-    assert result["lost"] == 0, (seed, done, result)
+    print(f"{n} random reloads: {result['answered']} requests, {result['lost']} lost")
+    assert result["lost"] == 0, (seed, mix.done, result)
+    assert daemon.stop() == 0
+
+
+def test_one_to_many_workers_and_back_by_reload_loses_nothing(house):
+    """F18: an endpoint goes and comes, moves, gets another option, and workers go 1 → 32 → 1."""
+    daemon = house.run(config({"a": A, "b": B}))
+    for name in ("a", "b"):
+        wait_running(daemon, name)
+    mine = listeners(daemon, 8080)
+    load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=3600").wait_running()
+    steps = [
+        {"a": A | {"workers": 32}, "b": B},
+        {"a": A | {"workers": 1}},
+        {"a": A | {"workers": 1}, "b": B | {"port": 8083}},
+        {"a": A | {"workers": 1, "options": "backlog = 99;"}, "b": B},
+        {"a": A | {"workers": 2, "options": "keep_alive = true;"}, "b": B},
+    ]
+    n = count(5, 500)
+    for i in range(n):
+        step = steps[i % len(steps)]
+        reload(house, daemon, config(step))
+        assert daemon.ctl("scale", f"a={step['a']['workers']}").returncode == OK
+        for name, s in step.items():
+            wait_version(s["port"], name)
+        if "b" not in step:
+            wait_refused(8081)
+        assert mine <= listeners(daemon, 8080)
+    result = load.stop()
+    print(f"{n} reloads and scalings: {result['answered']} requests, {result['lost']} lost")
+    assert result["lost"] == 0, result
     assert daemon.stop() == 0
 
 
