@@ -25,6 +25,8 @@ struct Manager {
         Above *above;
         Bus *bus;
         const char *control; /* borrowed: what the command line says, or NULL */
+        bool has_own_log_level,
+                        has_own_log_target; /* the command line says them, whatever the file says */
         Strangers *strangers;
         Settings *settings;
         Settings *settings_next; /* a reload that waits; NULL: none does */

@@ -402,9 +402,12 @@ static void put_services(Manager *m, Plan *p, Endpoint **const *lists) {
 }
 
 static void apply_daemon(Manager *m, const Settings *before) {
-        /* Else what the command line said goes on. */
-        if (before->daemon.log_level != m->settings->daemon.log_level)
-                log_set_level(m->settings->daemon.log_level);
+        const DaemonSettings *now = &m->settings->daemon;
+
+        if (!m->has_own_log_level)
+                log_set_level(now->log_level);
+        if (!m->has_own_log_target && before->daemon.log_target != now->log_target)
+                (void) log_open(now->log_target, NULL); /* it was checked */
         manager_reload_control(m);
 }
 

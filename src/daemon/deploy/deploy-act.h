@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "daemon/deploy/deploy.h"
+#include "daemon/service/service.h"
 
 #define deploy_log(d, level, format, ...)                                                        \
         do {                                                                                     \
@@ -14,8 +15,9 @@
                            ##__VA_ARGS__);                                                       \
         } while (false)
 
+/* Those of today, whatever build is deployed; a reload waits as long as there is a way back. */
 static inline const DeploySettings *deploy_settings(const Deploy *d) {
-        return &d->build->service->deploy;
+        return &d->service->settings->deploy;
 }
 
 /* Carries it out; may free the deploy.  What follows at once from it happens in the loop's next turn. */

@@ -9,6 +9,7 @@
 #include "daemon/service/build.h"
 
 typedef struct Generation Generation;
+typedef struct Service Service;
 
 /* Everything is owned, but the descriptors are borrowed. */
 typedef struct Handoff {
@@ -29,3 +30,8 @@ typedef struct Handoff {
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
                  Handoff *ret);
 void handoff_done(Handoff *h);
+
+/* The environment of a command that runs for a generation, by our own user: templates are expanded in it as
+ * for the worker in @slot.  Returns 0 or a negative errno. */
+int handoff_make_environment(const Service *s, const Build *build, unsigned number, unsigned bank,
+                             unsigned slot, char ***ret);
