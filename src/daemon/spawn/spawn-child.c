@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 
 #define CAPABILITIES_MAX 64U
 
@@ -32,32 +33,21 @@ static void reset_signals(void) {
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* First everything above the places that will be filled, then down into them: no source can be
- * overwritten before it was copied.  dup2() clears close-on-exec. */
+/* 0, 1, 2, and those that are passed. */
 static int arrange_fds(const SpawnPlan *p, int *fds) {
-        int end = SPAWN_FIRST_FD + (int) p->n_fds;
-        int standard[] = { p->stdin_fd, p->stdout_fd, p->stderr_fd };
+        size_t n_fds = SPAWN_FIRST_FD + p->n_fds;
+        int r;
 
-        for (size_t i = 0; i < p->n_fds; i++) {
-                fds[i] = fcntl(p->fds[i], F_DUPFD_CLOEXEC, end);
-                if (fds[i] < 0)
-                        return -errno;
-        }
-        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++) {
-                standard[i] = fcntl(standard[i], F_DUPFD_CLOEXEC, end);
-                if (standard[i] < 0)
-                        return -errno;
-        }
-
-        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++)
-                if (dup2(standard[i], i) < 0)
-                        return -errno;
-        for (size_t i = 0; i < p->n_fds; i++)
-                if (dup2(fds[i], SPAWN_FIRST_FD + (int) i) < 0)
-                        return -errno;
+        fds[0] = p->stdin_fd;
+        fds[1] = p->stdout_fd;
+        fds[2] = p->stderr_fd;
+        memcpy(fds + SPAWN_FIRST_FD, p->fds, p->n_fds * sizeof(int));
+        r = fd_arrange(fds, n_fds, 0);
+        if (r < 0)
+                return r;
 
         /* All of ours are close-on-exec; this catches what a library may have left open. */
-        if (close_range((unsigned) end, ~0U, 0) < 0 && errno != ENOSYS)
+        if (close_range((unsigned) n_fds, ~0U, 0) < 0 && errno != ENOSYS)
                 return -errno;
 
         return 0;

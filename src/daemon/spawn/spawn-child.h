@@ -9,7 +9,7 @@
 /* What parent and child share while the parent is held in clone(). */
 typedef struct SpawnShared {
         const SpawnPlan *plan;
-        int *fds; /* scratch, n_fds of them */
+        int *fds; /* scratch, SPAWN_FIRST_FD + n_fds of them */
         pid_t parent;
         int error;
         const char *what;
