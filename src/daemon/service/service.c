@@ -11,6 +11,7 @@
 #include "daemon/endpoint/connections.h"
 #include "daemon/manager.h"
 #include "daemon/service/service-idle.h"
+#include "daemon/service/service-store.h"
 #include "daemon/why.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
@@ -82,6 +83,7 @@ Service *service_free(Service *s) {
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
         s->idle = service_idle_free(s->idle);
+        s->store = service_store_free(s->store);
         detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 s->banks[bank] = generation_free(s->banks[bank]);
@@ -419,6 +421,7 @@ void service_stop(Service *s) {
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
                         generation_stop(s->banks[bank], s->settings->timeout_stop_usec);
+        service_store_update(s);
 }
 
 void service_kill(Service *s) {
@@ -542,5 +545,6 @@ void service_on_generation_gone(Service *s, Generation *g) {
                 front_is_empty(s, has_failed);
         else if (s->is_listening)
                 service_put_readers(s);
+        service_store_update(s);
         manager_on_service_changed(s->manager, s);
 }

@@ -54,6 +54,7 @@ struct Service {
         DeployResult results[SERVICE_RESULTS_MAX]; /* the last ones, around again */
         size_t n_results;                          /* ever */
         DetachedHooks hooks;
+        struct ServiceStore *store; /* owned; NULL: its workers have stored nothing */
         struct ServiceIdle *idle;   /* owned; NULL: nothing of idle_timeout has begun */
         DoorLine door_line;         /* who waits for the door, the first has it */
         uint64_t n_reset;           /* visitors who came where nobody would have served them */
