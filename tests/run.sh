@@ -119,6 +119,15 @@ integration_tests() {
     pytest_run "$2-alone" --build="build/$2" -m alone
 }
 
+# Each in a booted systemd of its own; tests that no box can be had for are skipped, each with the reason.
+systemd_tests() {
+    "$python" -c 'import pytest' 2>/dev/null || return  # counted above
+    say "tests in a booted systemd"
+    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$1" \
+        --junitxml="$results/systemd.xml" -o junit_suite_name="in a booted systemd" tests/systemd
+    [ -s "$results/systemd.xml" ] || record failed "tests in a booted systemd" "no results"
+}
+
 # With --long.
 full_counts() {
     [ -z "$long" ] || export REUSEPORT_TEST_LONG=1
@@ -171,6 +180,7 @@ if [ -n "$long" ]; then
 fi
 
 [ -x build/test/src/daemon/reuseportd ] && full_counts integration_tests "gcc" test
+[ -x build/test/src/daemon/reuseportd ] && full_counts systemd_tests test
 [ -x build/asan/src/daemon/reuseportd ] && integration_tests "ASan and UBSan" asan
 [ -z "$long" ] || check "bare Debian 12" sh tests/bare-debian.sh
 

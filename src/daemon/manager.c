@@ -48,11 +48,12 @@ char *manager_notify_path(Manager *m) {
 
 /* ---- the runtime directory ---- */
 
+/* Whatever our umask: workers of other users must get to their notify sockets. */
 static int make_directory(const char *path, mode_t mode) {
-        if (mkdir(path, mode) < 0 && errno != EEXIST)
-                return -errno;
+        if (mkdir(path, mode) < 0)
+                return errno == EEXIST ? 0 : -errno;
 
-        return 0;
+        return chmod(path, mode) < 0 ? -errno : 0;
 }
 
 /* Two daemons in one directory would remove each other's sockets. */
