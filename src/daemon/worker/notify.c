@@ -23,7 +23,7 @@
 #define RATE_BURST         100U
 
 struct Notify {
-        Worker *worker; /* borrowed */
+        Worker *worker; /* borrowed; NULL: nobody's yet */
         char *path;
         int fd;
         sd_event_source *source;
@@ -186,7 +186,7 @@ static bool read_one(Notify *n) {
         int r;
 
         r = receive(n, text, &m);
-        if (r > 0)
+        if (r > 0 && n->worker)
                 worker_on_message(n->worker, &m);
 
         return r >= 0;
@@ -232,7 +232,7 @@ static int bind_to(const char *path, uid_t uid) {
         return TAKE_FD(fd);
 }
 
-int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret) {
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
@@ -240,7 +240,6 @@ int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Not
         if (!n)
                 return -ENOMEM;
 
-        n->worker = worker;
         n->fd = bind_to(path, uid);
         if (n->fd < 0)
                 return n->fd;
@@ -263,6 +262,10 @@ int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Not
 
         *ret = TAKE_PTR(n);
         return 0;
+}
+
+void notify_give(Notify *n, Worker *worker) {
+        n->worker = worker;
 }
 
 Notify *notify_free(Notify *n) {
