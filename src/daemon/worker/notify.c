@@ -21,7 +21,7 @@
 #define RATE_BURST         100U
 
 struct Notify {
-        Worker *worker; /* borrowed */
+        Worker *worker; /* borrowed; NULL: nobody's yet */
         char *path;
         int fd;
         sd_event_source *source;
@@ -57,7 +57,8 @@ static bool read_one(Notify *n) {
         m.fds = message.fds;
         m.n_fds = message.n_fds;
         check_fds(n, &m);
-        worker_on_message(n->worker, &m);
+        if (n->worker)
+                worker_on_message(n->worker, &m);
         fd_message_done(&message);
         return true;
 }
@@ -102,7 +103,7 @@ static int bind_to(const char *path, uid_t uid) {
         return TAKE_FD(fd);
 }
 
-int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret) {
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
@@ -110,7 +111,6 @@ int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Not
         if (!n)
                 return -ENOMEM;
 
-        n->worker = worker;
         n->fd = bind_to(path, uid);
         if (n->fd < 0)
                 return n->fd;
@@ -133,6 +133,10 @@ int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Not
 
         *ret = TAKE_PTR(n);
         return 0;
+}
+
+void notify_give(Notify *n, Worker *worker) {
+        n->worker = worker;
 }
 
 Notify *notify_free(Notify *n) {
