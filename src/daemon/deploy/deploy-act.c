@@ -230,6 +230,7 @@ static void do_revert(Deploy *d) {
         d->step = timer_disarm(d->step);
         d->min_healthy = timer_disarm(d->min_healthy);
         d->service->front = d->old_bank;
+        d->result.left_bank = d->new_bank;
         d->share_percent = 0;
         (void) service_put_rule(d->service);
 

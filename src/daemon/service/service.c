@@ -476,6 +476,7 @@ void service_on_generation_cut(Service *s, const Generation *g) {
                 return;
 
         s->n_cut_connections += n[g->bank];
+        service_count_cut(s, g->bank, n[g->bank]);
         service_log(s, LOG_WARNING, "%" PRIu64 " connections of generation %u are cut", n[g->bank],
                     g->number);
 }
@@ -503,6 +504,7 @@ void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
 
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
         s->n_reset += n;
+        service_count_cut(s, bank, n);
         service_log(s, LOG_WARNING, "%u visitors came to the sockets of %s too late and were reset",
                     n, bank_color(bank));
 }

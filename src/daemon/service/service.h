@@ -198,6 +198,9 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret);
 void service_set_previous_build(Service *s, Build *build);
 void service_publish_result(Service *s, const DeployResult *result);
+
+/* @n connections at @bank were ended by us: the deploy that left it has cut them, also if it is over. */
+void service_count_cut(Service *s, unsigned bank, uint64_t n);
 void service_on_deploy_changed(Service *s);
 
 /* From Deploy: it is over; frees it. */
