@@ -21,13 +21,13 @@
 
 #define CAPABILITIES_MAX 64U
 
-static void reset_signals(void) {
+static void reset_signals(const sigset_t *changed) {
         const struct sigaction standard = { .sa_handler = SIG_DFL };
         sigset_t none;
 
         for (int i = 1; i < NSIG; i++)
-                (void) sigaction(i, &standard,
-                                 NULL); /* fails for KILL, STOP and the C library's own */
+                if (sigismember(changed, i) > 0)
+                        (void) sigaction(i, &standard, NULL);
 
         (void) sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
@@ -201,7 +201,7 @@ int spawn_child(void *userdata) {
         const SpawnPlan *p = shared->plan;
         int r;
 
-        reset_signals();
+        reset_signals(shared->changed);
         (void) setsid(); /* a session and a process group of its own, so that all of it can be killed */
         if (p->has_umask)
                 (void) umask(p->umask);

@@ -22,7 +22,7 @@
 #define PAUSE_PER_FD_USEC  40U
 
 struct Notify {
-        Worker *worker;  /* borrowed */
+        Worker *worker;  /* borrowed; NULL: nobody's yet */
         sd_event *event; /* borrowed */
         char *path;
         int fd;
@@ -77,7 +77,8 @@ static bool read_one(Notify *n) {
         notify_message_parse(message.text, &m);
         m.fds = message.fds;
         m.n_fds = message.n_fds;
-        worker_on_message(n->worker, &m);
+        if (n->worker)
+                worker_on_message(n->worker, &m);
         check_fds(n, &m);
         fd_message_done(&message);
         return true;
@@ -123,7 +124,7 @@ static int bind_to(const char *path, uid_t uid) {
         return TAKE_FD(fd);
 }
 
-int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret) {
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
@@ -131,7 +132,6 @@ int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Not
         if (!n)
                 return -ENOMEM;
 
-        n->worker = worker;
         n->event = event;
         n->fd = bind_to(path, uid);
         if (n->fd < 0)
@@ -155,6 +155,10 @@ int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Not
 
         *ret = TAKE_PTR(n);
         return 0;
+}
+
+void notify_give(Notify *n, Worker *worker) {
+        n->worker = worker;
 }
 
 Notify *notify_free(Notify *n) {

@@ -17,11 +17,12 @@
 typedef struct Notify Notify;
 typedef struct Worker Worker;
 
-/* Opens a socket @path, which only @uid may write to, and reads from it in @event's loop.
- *
- * Each message is reported to worker_on_message(), which must not free the worker.  Returns 0 or a
- * negative errno. */
-int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret);
+/* Opens a socket @path, which only @uid may write to, and reads from it in @event's loop; while it is
+ * nobody's what comes is dropped.  Returns 0 or a negative errno. */
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret);
+
+/* From now on each message is reported to worker_on_message(), which must not free the worker. */
+void notify_give(Notify *n, Worker *worker);
 
 /* Removes the path as well. */
 Notify *notify_free(Notify *n);
