@@ -264,7 +264,7 @@ void manager_do_chores(Manager *m) {
 
 void manager_on_service_changed(Manager *m, Service *s) {
         bus_on_service_changed(m->bus, s);
-        if (m->settings_next || s->is_leaving)
+        if (m->settings_next || s->is_leaving || s->has_to_give)
                 manager_do_chores(m);
         exit_if_empty(m);
 }

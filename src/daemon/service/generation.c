@@ -179,7 +179,7 @@ static int prepare_sockets(const GenerationSlot *slot, const Build *build) {
                 const Endpoint *e = g->endpoints[i];
                 int r;
 
-                if (e->settings->is_shared && generation_n_workers(g) > 0)
+                if (endpoint_is_shared(e, g->bank) && generation_n_workers(g) > 0)
                         continue;
                 r = endpoint_set_nonblock(e, g->bank, slot->number, nonblock);
                 if (r < 0)
@@ -246,7 +246,7 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static bool shares_sockets(const Generation *g) {
         for (size_t i = 0; i < g->n_endpoints; i++)
-                if (g->endpoints[i]->settings->is_shared)
+                if (endpoint_is_shared(g->endpoints[i], g->bank))
                         return true;
 
         return false;

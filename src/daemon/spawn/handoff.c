@@ -139,7 +139,7 @@ static int list_sockets(Job *j) {
         size_t n = 0;
 
         for (size_t i = 0; i < g->n_endpoints; i++)
-                n += g->endpoints[i]->n_groups;
+                n += endpoint_n_groups(g->endpoints[i], g->bank);
 
         j->sockets = calloc(n + 1, sizeof(PassedSocket));
         j->ports = calloc(n + 1, sizeof(uint16_t));
@@ -147,12 +147,12 @@ static int list_sockets(Job *j) {
                 return -ENOMEM;
 
         for (size_t i = 0; i < g->n_endpoints; i++)
-                for (unsigned k = 0; k < g->endpoints[i]->n_groups; k++) {
+                for (unsigned k = 0; k < endpoint_n_groups(g->endpoints[i], g->bank); k++) {
                         const Endpoint *e = g->endpoints[i];
+                        const ReuseAddress *a = reuse_group_address(endpoint_group(e, g->bank, k));
 
-                        j->ports[j->n_sockets] = reuse_address_port(
-                                        reuse_group_address(e->groups[k]));
-                        j->sockets[j->n_sockets] = (PassedSocket){ e, k,
+                        j->ports[j->n_sockets] = reuse_address_port(a);
+                        j->sockets[j->n_sockets] = (PassedSocket){ e, a,
                                                                    first_fd + (int) j->n_sockets };
                         j->n_sockets++;
                 }
