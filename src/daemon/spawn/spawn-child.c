@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -49,6 +50,15 @@ static int put(int fd, int to) {
         int r = fd == to ? fcntl(fd, F_SETFD, 0) : dup2(fd, to);
 
         return r < 0 ? -errno : 0;
+}
+
+/* Before anything is done to a descriptor. */
+static int leave_table(const SpawnShared *shared) {
+        if (shared->table_end == 0 ||
+            close_range((unsigned) shared->table_end, ~0U, CLOSE_RANGE_UNSHARE) >= 0)
+                return 0;
+
+        return unshare(CLONE_FILES) < 0 ? -errno : 0; /* before Linux 5.9 */
 }
 
 /* First everything out of the places that will be filled, then down into them. */
@@ -238,7 +248,9 @@ int spawn_child(void *userdata) {
         if (p->has_umask)
                 (void) umask(p->umask);
 
-        r = arrange_fds(p, shared->fds);
+        r = leave_table(shared);
+        if (r >= 0)
+                r = arrange_fds(p, shared->fds);
         if (r < 0)
                 return fail(shared, r, "pass descriptors to");
 
