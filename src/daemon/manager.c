@@ -18,6 +18,7 @@
 #include "base/parse.h"
 #include "base/runtime.h"
 #include "daemon/reload.h"
+#include "daemon/spawn/spawn.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
@@ -397,6 +398,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
                 return -ENOMEM;
 
         m->lock_fd = m->null_fd = -EBADF;
+        spawn_reserve();
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
@@ -451,6 +453,7 @@ Manager *manager_free(Manager *m) {
         m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
         m->null_fd = fd_close(m->null_fd);
+        spawn_release();
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
         m->chores = sd_event_source_disable_unref(m->chores);
