@@ -48,11 +48,12 @@ char *manager_notify_path(Manager *m) {
 
 /* ---- the runtime directory ---- */
 
+/* Whatever our umask: workers of other users must get to their notify sockets. */
 static int make_directory(const char *path, mode_t mode) {
-        if (mkdir(path, mode) < 0 && errno != EEXIST)
-                return -errno;
+        if (mkdir(path, mode) < 0)
+                return errno == EEXIST ? 0 : -errno;
 
-        return 0;
+        return chmod(path, mode) < 0 ? -errno : 0;
 }
 
 /* Two daemons in one directory would remove each other's sockets. */
@@ -395,7 +396,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         if (!m)
                 return -ENOMEM;
 
-        m->lock_fd = -EBADF;
+        m->lock_fd = m->null_fd = -EBADF;
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
@@ -412,6 +413,12 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         r = open_runtime_directory(m);
         if (r < 0)
                 return r;
+
+        m->null_fd = fd_move_above_stdio(open("/dev/null", O_RDWR | O_CLOEXEC));
+        if (m->null_fd < 0) {
+                log_error("Cannot open /dev/null: %s", strerror(-m->null_fd));
+                return m->null_fd;
+        }
 
         m->control = control;
         m->settings = settings;
@@ -443,6 +450,7 @@ Manager *manager_free(Manager *m) {
         m->strangers = strangers_free(m->strangers);
         m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
+        m->null_fd = fd_close(m->null_fd);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
         m->chores = sd_event_source_disable_unref(m->chores);

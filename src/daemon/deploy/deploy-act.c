@@ -168,7 +168,7 @@ static bool rescue_left_bank(Deploy *d) {
         deploy_log(d, LOG_NOTICE,
                    "%u visitors wait in %s, which has no worker: it gets new ones for them",
                    n_waiting, bank_color(d->old_bank));
-        generation_start(d->old);
+        generation_start(d->old, /* first= */ 0);
         return true;
 }
 

@@ -132,7 +132,7 @@ static void on_hook_pre(ErrandResult result, const char *how, void *userdata) {
 
         d->hook = errand_free(d->hook);
         if (result == ERRAND_OK) {
-                generation_start(d->new);
+                generation_start(d->new, /* first= */ 0);
                 return;
         }
 
@@ -187,7 +187,7 @@ static int begin(Deploy *d) {
                 return r;
 
         if (!hook) {
-                generation_start(d->new);
+                generation_start(d->new, /* first= */ 0);
                 return 0;
         }
 

@@ -81,7 +81,7 @@ void service_on_deploy_over(Service *s) {
 
         s->deploy = deploy_free(s->deploy);
         if (s->is_listening && is_back && !service_current(s))
-                (void) service_wake_build(s, old);
+                (void) service_wake_build(s, old, /* slot= */ 0);
         if (s->is_listening)
                 (void) service_put_rule(s);
         service_on_deploy_changed(s);
