@@ -180,6 +180,7 @@ typedef struct ServiceSettings ServiceSettings;
 
 typedef struct EndpointSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
         const ServiceSettings *service; /* that uses it, or NULL */
@@ -199,6 +200,7 @@ typedef struct EndpointSettings {
 
 struct ServiceSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
 
