@@ -22,7 +22,14 @@
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
+/* Endpoints and services have the order of their settings, but for those that there was no memory for. */
 Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
+        const EndpointSettings *settings = settings_find_endpoint(m->settings, name);
+
+        if (settings && settings->index < m->n_endpoints &&
+            m->endpoints[settings->index]->settings == settings)
+                return m->endpoints[settings->index];
+
         for (size_t i = 0; i < m->n_endpoints; i++)
                 if (strcmp(m->endpoints[i]->settings->name, name) == 0)
                         return m->endpoints[i];
@@ -31,6 +38,12 @@ Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
 }
 
 Service *manager_find_service(const Manager *m, const char *name) {
+        const ServiceSettings *settings = settings_find_service(m->settings, name);
+
+        if (settings && settings->index < m->n_services &&
+            m->services[settings->index]->settings == settings)
+                return m->services[settings->index];
+
         for (size_t i = 0; i < m->n_services; i++)
                 if (strcmp(m->services[i]->settings->name, name) == 0)
                         return m->services[i];

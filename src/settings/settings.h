@@ -181,6 +181,7 @@ typedef struct ServiceSettings ServiceSettings;
 
 typedef struct EndpointSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
         const ServiceSettings *service; /* that uses it, or NULL */
@@ -200,6 +201,7 @@ typedef struct EndpointSettings {
 
 struct ServiceSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
 

@@ -96,6 +96,7 @@ Service *service_free(Service *s) {
                 (void) endpoint_free(s->endpoints[--s->n_held]);
         free(s->endpoints);
         free(s->told);
+        free(s->results);
         settings_unref(s->settings_held);
         free(s);
         return NULL;

@@ -52,8 +52,8 @@ struct Service {
         unsigned last_number;
         Deploy *deploy;        /* owned; NULL: none goes on */
         Build *previous_build; /* a reference; what rollback starts when the old generation is gone */
-        DeployResult results[SERVICE_RESULTS_MAX]; /* the last ones, around again */
-        size_t n_results;                          /* ever */
+        DeployResult *results; /* the last SERVICE_RESULTS_MAX, around again; NULL: never deployed */
+        size_t n_results;      /* ever */
         DetachedHooks hooks;
         struct ServiceStore *store; /* owned; NULL: its workers have stored nothing */
         struct ServiceIdle *idle;   /* owned; NULL: nothing of idle_timeout has begun */
