@@ -400,7 +400,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         if (!m)
                 return -ENOMEM;
 
-        m->lock_fd = -EBADF;
+        m->lock_fd = m->null_fd = -EBADF;
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
@@ -417,6 +417,12 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         r = open_runtime_directory(m);
         if (r < 0)
                 return r;
+
+        m->null_fd = fd_move_above_stdio(open("/dev/null", O_RDWR | O_CLOEXEC));
+        if (m->null_fd < 0) {
+                log_error("Cannot open /dev/null: %s", strerror(-m->null_fd));
+                return m->null_fd;
+        }
 
         m->control = control;
         m->settings = settings;
@@ -448,6 +454,7 @@ Manager *manager_free(Manager *m) {
         m->strangers = strangers_free(m->strangers);
         m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
+        m->null_fd = fd_close(m->null_fd);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
         m->chores = sd_event_source_disable_unref(m->chores);
