@@ -48,6 +48,7 @@ typedef struct Ctl {
         bool follow;
         bool diff;
         bool mdoc;
+        int n_behind; /* words behind "--"; -1: there was none */
         const char *wait_for;
 
         DeployOptions deploy;

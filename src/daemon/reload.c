@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/endpoint/taker.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
 
@@ -105,6 +106,18 @@ static int check_address_is_free(const Manager *m, const Plan *p, const Endpoint
         return 0;
 }
 
+/* Who has taken it would share the visitors of a service. */
+static int check_takers(const Endpoint *e, const EndpointSettings *now, char **reterr_why) {
+        char text[320];
+
+        if (!now->service || !e || e->n_takers == 0)
+                return 0;
+
+        return why_say(reterr_why, -EBUSY,
+                       "endpoint %s is taken by %s; end that before service %s gets it", now->name,
+                       takers_describe(e, text, sizeof(text)), now->service->name);
+}
+
 static unsigned n_workers_of(const EndpointSettings *e) {
         return e->service ? e->service->n_workers : 0;
 }
@@ -119,6 +132,9 @@ static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 const EndpointSettings *now = s->endpoints[i];
 
+                r = check_takers(p->endpoints[i], now, reterr_why);
+                if (r < 0)
+                        return r;
                 if (p->endpoints[i])
                         continue;
                 r = check_address_is_free(m, p, now, reterr_why);

@@ -191,6 +191,9 @@ typedef struct EndpointSettings {
         BindIpv6Only bind_ipv6_only; /* the addresses have it already */
         bool is_exclusive;
         char *file_descriptor_name; /* NULL: its name */
+        char **allow_users;         /* as written, or NULL; then their uids */
+        uid_t *allow_uids;
+        size_t n_allow_uids;
         ReuseSteering steering;
         Flows flows;
         ReuseSockopt *sockopts; /* that were said */
@@ -205,7 +208,8 @@ struct ServiceSettings {
         char **endpoint_names;
         const EndpointSettings **endpoints; /* in the order of endpoint_names */
         size_t n_endpoints;
-        char **exec_start; /* with templates: settings/template.h */
+        char **exec_start; /* with templates: settings/template.h; NULL: a unit */
+        char *unit;        /* of systemd, with templates; NULL: a child of ours */
         char *preset;
         FdProtocol fd_protocol;
         ServiceType type;

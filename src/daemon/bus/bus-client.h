@@ -32,6 +32,7 @@ struct BusClient {
         sd_event_source *io;
         sd_event_source *more;  /* on: what was read already is not all dispatched */
         sd_event_source *timer; /* the end, unless something comes */
+        bool only_takes;        /* he may say nothing but Take */
         bool is_subscribed;
         bool is_doomed;       /* freed by the timer */
         uint64_t n_at_timer;  /* whole messages when the timer was armed */
@@ -39,7 +40,7 @@ struct BusClient {
 };
 
 /* @fd  taken always.  Returns 0 or a negative errno. */
-int bus_client_new(Bus *b, int fd, const struct ucred *who, BusClient **ret);
+int bus_client_new(Bus *b, int fd, const struct ucred *who, bool only_takes, BusClient **ret);
 BusClient *bus_client_free(BusClient *c);
 DEFINE_CLEANUP(BusClient, bus_client_free)
 

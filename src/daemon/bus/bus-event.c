@@ -151,7 +151,7 @@ void bus_on_worker_changed(Bus *b, const Worker *w, const char *state, const cha
                 .generation = g->number,
                 .color = generation_color(g),
                 .worker = w->slot,
-                .pid = w->pid,
+                .pid = worker_pid(w),
         };
 
         if (!b)

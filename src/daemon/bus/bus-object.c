@@ -76,6 +76,16 @@ static int list_endpoints(sd_bus *bus, const char *prefix, void *userdata, char 
         return 0;
 }
 
+int bus_object_add_take(BusClient *c) {
+        int r;
+
+        r = sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                     bus_driver_vtable, c);
+        return r < 0 ? r
+                     : sd_bus_add_object_vtable(c->peer, NULL, BUS_PATH, BUS_MANAGER,
+                                                bus_take_vtable, c);
+}
+
 int bus_object_add_all(BusClient *c) {
         int r;
 

@@ -18,6 +18,9 @@ extern const sd_bus_vtable bus_driver_vtable[];
 extern const sd_bus_vtable bus_manager_vtable[];
 extern const sd_bus_vtable bus_service_vtable[];
 extern const sd_bus_vtable bus_endpoint_vtable[];
+extern const sd_bus_vtable bus_take_vtable[];
 
-/* Shows a new client all objects.  Returns 0 or a negative errno. */
+/* Shows a new client all objects, or the one method that everybody may call.  Returns 0 or a negative
+ * errno. */
 int bus_object_add_all(BusClient *c);
+int bus_object_add_take(BusClient *c);

@@ -48,8 +48,10 @@ struct Bus {
         sd_event_source *io;
         sd_event_source *pause; /* armed: there was no descriptor for one more */
         sd_event_source *flush; /* on: a service has changed and that was not told yet */
+        struct BusTake *take;   /* NULL: nobody else may ask for sockets */
         TAILQ_HEAD(BusClients, BusClient) clients;
-        unsigned n_clients;
+        unsigned n_clients; /* that may say everything */
+        unsigned n_takers;  /* the others */
         uint64_t n_refused; /* connections */
         BusEvent *events;   /* the last BUS_EVENTS_MAX, by sequence */
         uint64_t sequence;  /* of the last one */
@@ -60,6 +62,7 @@ typedef struct BusOptions {
         mode_t mode;
         bool has_group;
         gid_t group;
+        bool has_take; /* and beside it a socket for everybody, where nothing but Take may be said */
 } BusOptions;
 
 /* Opens the control socket; a dead one in its place is removed.
