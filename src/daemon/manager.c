@@ -49,11 +49,12 @@ char *manager_notify_path(Manager *m) {
 
 /* ---- the runtime directory ---- */
 
+/* Whatever our umask: workers of other users must get to their notify sockets. */
 static int make_directory(const char *path, mode_t mode) {
-        if (mkdir(path, mode) < 0 && errno != EEXIST)
-                return -errno;
+        if (mkdir(path, mode) < 0)
+                return errno == EEXIST ? 0 : -errno;
 
-        return 0;
+        return chmod(path, mode) < 0 ? -errno : 0;
 }
 
 /* Two daemons in one directory would remove each other's sockets. */
@@ -397,7 +398,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         if (!m)
                 return -ENOMEM;
 
-        m->lock_fd = -EBADF;
+        m->lock_fd = m->null_fd = -EBADF;
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
@@ -418,6 +419,12 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         r = open_runtime_directory(m);
         if (r < 0)
                 return r;
+
+        m->null_fd = fd_move_above_stdio(open("/dev/null", O_RDWR | O_CLOEXEC));
+        if (m->null_fd < 0) {
+                log_error("Cannot open /dev/null: %s", strerror(-m->null_fd));
+                return m->null_fd;
+        }
 
         m->control = control;
         m->settings = settings;
@@ -451,6 +458,7 @@ Manager *manager_free(Manager *m) {
         m->systemd1 = systemd1_free(m->systemd1);
         m->outer_bus = outer_bus_free(m->outer_bus);
         m->above = above_free(m->above);
+        m->null_fd = fd_close(m->null_fd);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
         m->chores = sd_event_source_disable_unref(m->chores);

@@ -40,6 +40,7 @@ struct Manager {
         sd_event_source *chores;
         char *runtime_directory;
         int lock_fd;
+        int null_fd;               /* /dev/null, for workers to read from and to write to */
         uint64_t n_notify_sockets; /* ever made: their names */
         uint32_t seed;             /* of the hashes in the rules */
         bool has_socket_owner;

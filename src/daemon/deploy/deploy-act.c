@@ -168,7 +168,7 @@ static bool rescue_left_bank(Deploy *d) {
         deploy_log(d, LOG_NOTICE,
                    "%u visitors wait in %s, which has no worker: it gets new ones for them",
                    n_waiting, bank_color(d->old_bank));
-        generation_start(d->old);
+        generation_start(d->old, /* first= */ 0);
         return true;
 }
 
@@ -230,6 +230,7 @@ static void do_revert(Deploy *d) {
         d->step = timer_disarm(d->step);
         d->min_healthy = timer_disarm(d->min_healthy);
         d->service->front = d->old_bank;
+        d->result.left_bank = d->new_bank;
         d->share_percent = 0;
         (void) service_put_rule(d->service);
 

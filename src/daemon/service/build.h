@@ -30,6 +30,9 @@ Build *build_ref(Build *b);
 Build *build_unref(Build *b);
 DEFINE_CLEANUP(Build, build_unref)
 
+/* Whether build_new() without arguments and environment would make the same again. */
+bool build_is_current(const Build *b, const Settings *settings, const ServiceSettings *service);
+
 /* Whether the program file is still the one that it was.
  *
  * @reterr_why  a sentence with both dates, the caller's

@@ -286,15 +286,17 @@ static void start_on_trial(Generation *g) {
         report(g);
 }
 
-void generation_start(Generation *g) {
+void generation_start(Generation *g, unsigned first) {
         if (g->is_on_trial) {
                 start_on_trial(g);
                 return;
         }
 
         for (unsigned i = 0; i < g->n_slots; i++) {
-                (void) may_start(&g->slots[i]); /* the first of all, which counts */
-                start_slot(&g->slots[i]);
+                GenerationSlot *slot = &g->slots[(first + i) % g->n_slots];
+
+                (void) may_start(slot); /* the first of all, which counts */
+                start_slot(slot);
         }
         service_on_generation_changed(g->service, g);
 }

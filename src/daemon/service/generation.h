@@ -61,9 +61,9 @@ int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Gen
 Generation *generation_free(Generation *g);
 DEFINE_CLEANUP(Generation, generation_free)
 
-/* Starts a worker in every slot.  One that cannot be started is tried again like one that died.  May
+/* Starts a worker in every slot, first in that where somebody waits.  One that cannot be started is tried again like one that died.  May
  * free the generation if it is on trial and none could be started. */
-void generation_start(Generation *g);
+void generation_start(Generation *g, unsigned first);
 
 /* While it is on trial the loss of a worker is reported to service_on_worker_lost() instead of mended. */
 void generation_begin_trial(Generation *g);

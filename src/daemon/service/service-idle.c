@@ -119,6 +119,7 @@ static void fall_asleep(ServiceIdle *i) {
         log_fields(LOG_INFO, &fields, "%s: nobody was connected for %s; asleep", s->settings->name,
                    format_duration(s->settings->idle_timeout_usec, duration, sizeof(duration)));
         service_idle_update(s);
+        service_ahead_prepare(s);
         manager_on_service_changed(s->manager, s);
 }
 

@@ -41,7 +41,7 @@ int service_verb_start(Service *s, char **reterr_why) {
 
         r = service_start(s);
         if (r >= 0)
-                r = service_wake(s);
+                r = service_wake(s, /* slot= */ 0);
         if (r < 0) {
                 s->front = front;
                 return why_say(reterr_why, r, "%s cannot be started: %s; the log says more",

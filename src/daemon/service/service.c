@@ -82,6 +82,7 @@ Service *service_free(Service *s) {
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
         s->idle = service_idle_free(s->idle);
+        service_ahead_drop(s);
         detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 s->banks[bank] = generation_free(s->banks[bank]);
@@ -307,6 +308,7 @@ static int listen_all(Service *s) {
 
 static void refuse_all(Service *s) {
         service_scale_end(s);
+        service_ahead_drop(s);
         for (size_t i = 0; i < s->n_held && s->is_listening; i++) {
                 int r = endpoint_refuse(s->endpoints[i]);
 
@@ -333,7 +335,7 @@ int service_add_generation(Service *s, Build *build, unsigned bank, Generation *
         return 0;
 }
 
-int service_wake_build(Service *s, Build *build) {
+int service_wake_build(Service *s, Build *build, unsigned slot) {
         Generation *g;
         int r;
 
@@ -351,19 +353,21 @@ int service_wake_build(Service *s, Build *build) {
         s->has_failed = false;
         service_log(s, LOG_NOTICE, "Generation %u starts in %s with %u workers", g->number,
                     generation_color(g), g->n_slots);
-        generation_start(g);
+        generation_start(g, slot);
         return 0;
 }
 
-int service_wake(Service *s) {
-        _cleanup_(build_unrefp) Build *build = NULL;
+int service_wake(Service *s, unsigned slot) {
+        _cleanup_(build_unrefp) Build *build = service_ahead_take_build(s);
         int r;
 
-        r = build_new(s->manager->settings, s->settings, NULL, NULL, &build);
-        if (r < 0)
-                return r;
+        if (!build) {
+                r = build_new(s->manager->settings, s->settings, NULL, NULL, &build);
+                if (r < 0)
+                        return r;
+        }
 
-        return service_wake_build(s, build);
+        return service_wake_build(s, build, slot);
 }
 
 int service_start_build(Service *s, Build *build) {
@@ -373,7 +377,7 @@ int service_start_build(Service *s, Build *build) {
         if (!s->is_listening)
                 r = listen_all(s);
         if (r >= 0)
-                r = service_wake_build(s, build);
+                r = service_wake_build(s, build, /* slot= */ 0);
         if (r < 0 && s->is_listening)
                 refuse_all(s);
 
@@ -392,10 +396,11 @@ int service_start(Service *s) {
 
         if (is_on_demand(s)) {
                 service_put_readers(s);
+                service_ahead_prepare(s);
                 return 0;
         }
 
-        r = service_wake(s);
+        r = service_wake(s, /* slot= */ 0);
         if (r < 0)
                 refuse_all(s);
         return r;
@@ -471,6 +476,7 @@ void service_on_generation_cut(Service *s, const Generation *g) {
                 return;
 
         s->n_cut_connections += n[g->bank];
+        service_count_cut(s, g->bank, n[g->bank]);
         service_log(s, LOG_WARNING, "%" PRIu64 " connections of generation %u are cut", n[g->bank],
                     g->number);
 }
@@ -492,12 +498,13 @@ void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
 
         if (g)
                 generation_wake(g, slot);
-        else if (service_wake(s) < 0)
+        else if (service_wake(s, slot) < 0)
                 refuse_all(s); /* nobody would ever come, and he would wait for ever */
 }
 
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
         s->n_reset += n;
+        service_count_cut(s, bank, n);
         service_log(s, LOG_WARNING, "%u visitors came to the sockets of %s too late and were reset",
                     n, bank_color(bank));
 }
@@ -508,6 +515,7 @@ static void front_is_empty(Service *s, bool has_failed) {
                 service_log(s, LOG_INFO, "Asleep");
                 (void) service_put_rule(s);
                 service_put_readers(s);
+                service_ahead_prepare(s);
                 return;
         }
 

@@ -20,41 +20,63 @@
 
 #define CAPABILITIES_MAX 64U
 
-static void reset_signals(void) {
+static void reset_signals(const sigset_t *changed) {
         const struct sigaction standard = { .sa_handler = SIG_DFL };
         sigset_t none;
 
         for (int i = 1; i < NSIG; i++)
-                (void) sigaction(i, &standard,
-                                 NULL); /* fails for KILL, STOP and the C library's own */
+                if (sigismember(changed, i) > 0)
+                        (void) sigaction(i, &standard, NULL);
 
         (void) sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* First everything above the places that will be filled, then down into them: no source can be
- * overwritten before it was copied.  dup2() clears close-on-exec. */
+/* A descriptor for the place @to, which is not among the places below @end but for @to itself: filling those
+ * would overwrite it. */
+static int lift(int fd, int to, int end) {
+        int copy;
+
+        if (fd >= end || fd == to)
+                return fd;
+
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, end);
+        return copy < 0 ? -errno : copy;
+}
+
+/* dup2() clears close-on-exec, but not of what is in its place already. */
+static int put(int fd, int to) {
+        int r = fd == to ? fcntl(fd, F_SETFD, 0) : dup2(fd, to);
+
+        return r < 0 ? -errno : 0;
+}
+
+/* First everything out of the places that will be filled, then down into them. */
 static int arrange_fds(const SpawnPlan *p, int *fds) {
         int end = SPAWN_FIRST_FD + (int) p->n_fds;
-        int standard[] = { p->stdin_fd, p->stdout_fd, p->stderr_fd };
+        int standard[] = { p->stdin_fd, p->stdout_fd, p->stderr_fd }, r;
 
         for (size_t i = 0; i < p->n_fds; i++) {
-                fds[i] = fcntl(p->fds[i], F_DUPFD_CLOEXEC, end);
+                fds[i] = lift(p->fds[i], SPAWN_FIRST_FD + (int) i, end);
                 if (fds[i] < 0)
-                        return -errno;
+                        return fds[i];
         }
         for (int i = 0; i < (int) ELEMENTS_OF(standard); i++) {
-                standard[i] = fcntl(standard[i], F_DUPFD_CLOEXEC, end);
+                standard[i] = lift(standard[i], i, end);
                 if (standard[i] < 0)
-                        return -errno;
+                        return standard[i];
         }
 
-        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++)
-                if (dup2(standard[i], i) < 0)
-                        return -errno;
-        for (size_t i = 0; i < p->n_fds; i++)
-                if (dup2(fds[i], SPAWN_FIRST_FD + (int) i) < 0)
-                        return -errno;
+        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++) {
+                r = put(standard[i], i);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < p->n_fds; i++) {
+                r = put(fds[i], SPAWN_FIRST_FD + (int) i);
+                if (r < 0)
+                        return r;
+        }
 
         /* All of ours are close-on-exec; this catches what a library may have left open. */
         if (close_range((unsigned) end, ~0U, 0) < 0 && errno != ENOSYS)
@@ -211,7 +233,7 @@ int spawn_child(void *userdata) {
         const SpawnPlan *p = shared->plan;
         int r;
 
-        reset_signals();
+        reset_signals(shared->changed);
         (void) setsid(); /* a session and a process group of its own, so that all of it can be killed */
         if (p->has_umask)
                 (void) umask(p->umask);

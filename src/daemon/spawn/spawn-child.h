@@ -2,6 +2,7 @@
 
 /* The child's side of spawn(). */
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "daemon/spawn/spawn.h"
@@ -9,7 +10,8 @@
 /* What parent and child share while the parent is held in clone(). */
 typedef struct SpawnShared {
         const SpawnPlan *plan;
-        int *fds; /* scratch, n_fds of them */
+        int *fds;                /* scratch, n_fds of them */
+        const sigset_t *changed; /* signals that are not at their defaults */
         pid_t parent;
         int error;
         const char *what;

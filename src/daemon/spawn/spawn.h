@@ -54,7 +54,8 @@ typedef struct SpawnPlan {
 /* Room for the child's own pid, which nobody knows before it exists. */
 #define SPAWN_PID_HOLE "          "
 
-/* Starts the process in a session of its own with all signals at their defaults.
+/* Starts the process in a session of its own with all signals at their defaults; which are not is looked at
+ * by the first call, so nobody begins to ignore one after that.  From one thread only.
  *
  * @ret_pidfd   of the child, close-on-exec, the caller's
  * @reterr_what what failed, for a sentence: "execute", "change the user of", …; a constant

@@ -342,19 +342,30 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* The pid, and with it the name of the group, is taken until we return. */
-static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
-        Worker *w = userdata;
-
+static void on_child_end(Worker *w, const siginfo_t *info) {
         if (!w->main)
                 notify_drain(w->notify); /* MAINPID, perhaps */
         if (!w->main) {
                 on_end(w, info);
-                return 0;
+                return;
         }
 
         w->has_left_main = true;
         worker_log(w, LOG_DEBUG, "has left its work to %d", (int) worker_main_pid(w));
+}
+
+/* The pid, and with it the name of the group, is taken until we have reaped it. */
+static int on_child(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Worker *w = userdata;
+        pid_t pid = w->pid;
+        siginfo_t info = { 0 };
+
+        if (waitid(P_PIDFD, (id_t) fd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+                return 0;
+
+        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        on_child_end(w, &info);
+        (void) waitpid(pid, NULL, 0);
         return 0;
 }
 
@@ -440,18 +451,19 @@ static void reap(Worker *w) {
         w->pid = 0;
 }
 
-/* @pidfd  taken always */
+/* By its descriptor: sd_event_add_child_pidfd(3) would read in /proc whose it is, for each worker.
+ *
+ * @pidfd  taken always */
 static int watch_child(Worker *w, int pidfd) {
         int r;
 
-        r = sd_event_add_child_pidfd(w->generation->service->manager->event, &w->child, pidfd,
-                                     WEXITED, on_child, w);
+        r = sd_event_add_io(event_of(w), &w->child, pidfd, EPOLLIN, on_child, w);
         if (r < 0) {
                 (void) fd_close(pidfd);
                 return r;
         }
 
-        r = sd_event_source_set_child_pidfd_own(w->child, 1);
+        r = sd_event_source_set_io_fd_own(w->child, 1);
         if (r < 0)
                 return r;
 
@@ -505,21 +517,36 @@ static int begin_unit(Worker *w) {
         return r;
 }
 
-static int begin(Worker *w) {
-        Manager *manager = w->generation->service->manager;
-        const ServiceSettings *s = w->build->service;
+static int open_notify(Worker *w) {
+        Service *s = w->generation->service;
+        uid_t uid = worker_uid(w->build->service);
         _cleanup_free_ char *path = NULL;
+        int r;
+
+        w->notify = service_ahead_take_notify(s, uid);
+        if (!w->notify) {
+                path = manager_notify_path(s->manager);
+                if (!path)
+                        return -ENOMEM;
+                r = notify_open(event_of(w), path, uid, &w->notify);
+                if (r < 0)
+                        return r;
+        }
+
+        notify_give(w->notify, w);
+        return 0;
+}
+
+static int begin(Worker *w) {
+        const ServiceSettings *s = w->build->service;
         LogFields fields = fields_of(w);
         char why[WHY_SIZE_BYTES];
         int r;
 
-        path = manager_notify_path(manager);
-        if (!path)
-                return -ENOMEM;
         if (s->unit)
                 return begin_unit(w);
 
-        r = notify_new(w, manager->event, path, s->has_user ? s->uid : geteuid(), &w->notify);
+        r = open_notify(w);
         if (r >= 0 && s->exec_start_pre.n_commands > 0)
                 r = worker_commands_new(w, &s->exec_start_pre, "exec_start_pre", NULL,
                                         USEC_INFINITY, on_pre, w, &w->commands);
