@@ -55,8 +55,9 @@ typedef struct Ctl {
 
         bool has_colors;
         sd_bus *bus;
-        bool has_news;   /* a signal came since this was last cleared */
-        bool is_lenient; /* whether a daemon is there is only a question */
+        const char *destination; /* of calls; NULL: the only one at the other end */
+        bool has_news;           /* a signal came since this was last cleared */
+        bool is_lenient;         /* whether a daemon is there is only a question */
 } Ctl;
 
 /* A line on standard error, "reuseportctl: …"; --quiet does not silence it. */

@@ -358,6 +358,7 @@ static BusOptions control_options(const Manager *m, const char *usual) {
                 .mode = d->control_group ? 0660 : 0600,
                 .has_group = d->control_group,
                 .group = d->control_gid,
+                .use_outer = d->dbus,
                 .has_take = take_is_open(m),
         };
 

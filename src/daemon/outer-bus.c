@@ -127,6 +127,14 @@ void outer_bus_use(OuterBus *o, OuterBusHandler handler, void *userdata) {
                 handler(o->bus, userdata);
 }
 
+void outer_bus_leave(OuterBus *o, const void *userdata) {
+        for (size_t i = 0; i < o->n_users; i++)
+                if (o->users[i].userdata == userdata) {
+                        o->users[i] = o->users[--o->n_users];
+                        return;
+                }
+}
+
 void outer_bus_want(OuterBus *o) {
         if (o->is_wanted)
                 return;

@@ -38,3 +38,6 @@ bool outer_bus_is_user(const OuterBus *o);
 /* Calls @handler at each new connection, and now if there is one; and with NULL when it is lost, before what
  * was made on it goes. */
 void outer_bus_use(OuterBus *o, OuterBusHandler handler, void *userdata);
+
+/* From now on not any more. */
+void outer_bus_leave(OuterBus *o, const void *userdata);

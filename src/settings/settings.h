@@ -266,6 +266,15 @@ struct ServiceSettings {
         DeploySettings deploy;
 };
 
+/* Whether we show ourselves on the system's bus, or our user's. */
+typedef enum UseOuterBus {
+        USE_OUTER_BUS_AUTO, /* where there is one */
+        USE_OUTER_BUS_YES,  /* and it is an error if not */
+        USE_OUTER_BUS_NO,
+        USE_OUTER_BUS_MAX,
+        USE_OUTER_BUS_INVALID = -EINVAL,
+} UseOuterBus;
+
 typedef struct DaemonSettings {
         Keys keys;
         int log_level;
@@ -274,6 +283,7 @@ typedef struct DaemonSettings {
         char *control_group;  /* as written, or NULL; then control_gid is set */
         gid_t control_gid;
         int control_mode; /* SETTING_UNSET: 0600, or 0660 with a group */
+        UseOuterBus dbus;
 } DaemonSettings;
 
 typedef struct Settings {

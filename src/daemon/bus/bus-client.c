@@ -280,6 +280,7 @@ BusClient *bus_client_free(BusClient *c) {
         c->io = sd_event_source_disable_unref(c->io);
         c->more = sd_event_source_disable_unref(c->more);
         c->timer = timer_disarm(c->timer);
+        bus_object_remove(c);
         c->peer = sd_bus_close_unref(c->peer);
         c->fd = fd_close(c->fd);
         c->input_fd = fd_close(c->input_fd);

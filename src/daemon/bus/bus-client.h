@@ -18,6 +18,8 @@
 #include "daemon/bus/bus-input.h"
 #include "daemon/bus/bus.h"
 
+#define BUS_OBJECTS 5U /* that are shown to each */
+
 struct BusClient {
         Bus *bus;
         TAILQ_ENTRY(BusClient) others;
@@ -27,6 +29,7 @@ struct BusClient {
         uint8_t *pending; /* of the last piece, what sd-bus has not taken yet */
         size_t n_pending;
         sd_bus *peer;
+        sd_bus_slot *objects[BUS_OBJECTS];
         uid_t uid;
         pid_t pid;
         sd_event_source *io;

@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "daemon/bus/bus-client.h"
 #include "daemon/bus/bus-event.h"
+#include "daemon/bus/bus-public.h"
 #include "daemon/bus/bus-socket.h"
 #include "daemon/bus/bus-take.h"
 #include "daemon/manager.h"
@@ -196,6 +197,17 @@ static void open_take(Bus *b, const BusOptions *options) {
                 (void) bus_take_new(b, b->path, &b->take); /* it says why not */
 }
 
+static void open_public(Bus *b, const BusOptions *options) {
+        if (b->public && b->use_outer == options->use_outer)
+                return;
+
+        b->public = bus_public_free(b->public);
+        b->use_outer = options->use_outer;
+        if (b->use_outer != USE_OUTER_BUS_NO &&
+            bus_public_new(b, b->use_outer == USE_OUTER_BUS_YES, &b->public) < 0)
+                log_error("No memory for the system bus");
+}
+
 static void reopen(Bus *b, const BusOptions *options) {
         const BusAccess access = access_of(options);
         int r;
@@ -222,6 +234,7 @@ static void reopen(Bus *b, const BusOptions *options) {
 void bus_configure(Bus *b, const BusOptions *options) {
         reopen(b, options);
         open_take(b, options);
+        open_public(b, options);
 }
 
 int bus_new(Manager *manager, const BusOptions *options, Bus **ret) {
@@ -245,6 +258,7 @@ int bus_new(Manager *manager, const BusOptions *options, Bus **ret) {
                 return r;
 
         open_take(b, options);
+        open_public(b, options);
         *ret = TAKE_PTR(b);
         return 0;
 }
@@ -260,6 +274,7 @@ Bus *bus_free(Bus *b) {
                 (void) bus_client_free(c);
         }
         b->take = bus_take_free(b->take);
+        b->public = bus_public_free(b->public);
         b->flush = sd_event_source_disable_unref(b->flush);
         b->pause = timer_disarm(b->pause);
         close_socket(b);
