@@ -49,7 +49,7 @@ typedef struct Ctl {
         bool diff;
         bool mdoc;
         const char *completion; /* a shell's name; NULL: not asked for */
-        int n_behind; /* words behind "--"; -1: there was none */
+        int n_behind;           /* words behind "--"; -1: there was none */
         const char *wait_for;
 
         DeployOptions deploy;
