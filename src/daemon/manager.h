@@ -17,13 +17,17 @@
 #include "daemon/bus/bus.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/endpoint/strangers.h"
+#include "daemon/outer-bus.h"
 #include "daemon/service/service.h"
+#include "daemon/systemd1.h"
 #include "settings/settings.h"
 
 struct Manager {
         sd_event *event;
         Above *above;
         Bus *bus;
+        OuterBus *outer_bus;
+        Systemd1 *systemd1;
         const char *control; /* borrowed: what the command line says, or NULL */
         bool has_own_log_level,
                         has_own_log_target; /* the command line says them, whatever the file says */
@@ -38,6 +42,7 @@ struct Manager {
         sd_event_source *chores;
         char *runtime_directory;
         int lock_fd;
+        int null_fd;               /* /dev/null, for workers to read from and to write to */
         uint64_t n_notify_sockets; /* ever made: their names */
         uint32_t seed;             /* of the hashes in the rules */
         bool has_socket_owner;

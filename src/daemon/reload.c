@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/endpoint/endpoint-change.h"
+#include "daemon/endpoint/taker.h"
+#include "daemon/messages.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
 
@@ -125,6 +127,18 @@ static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
         return 0;
 }
 
+/* Who has taken it would share the visitors of a service. */
+static int check_takers(const Endpoint *e, const EndpointSettings *now, char **reterr_why) {
+        char text[320];
+
+        if (!now->service || !e || e->n_takers == 0)
+                return 0;
+
+        return why_say(reterr_why, -EBUSY,
+                       "endpoint %s is taken by %s; end that before service %s gets it", now->name,
+                       takers_describe(e, text, sizeof(text)), now->service->name);
+}
+
 static int check_addresses_are_free(const Manager *m, const EndpointSettings *now,
                                     char **reterr_why) {
         int r = 0;
@@ -188,6 +202,8 @@ static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
         int r = 0;
 
         find_staying(m, p);
+        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
+                r = check_takers(p->endpoints[i], s->endpoints[i], reterr_why);
         for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
                 if (!p->endpoints[i])
                         r = open_new(m, p, i, reterr_why);
@@ -334,7 +350,7 @@ static void wake_changing(const Plan *p) {
                 Service *s = p->changes[i] ? p->endpoints[i]->service : NULL;
 
                 if (s && s->is_listening && !service_current(s))
-                        (void) service_wake(s); /* it logs */
+                        (void) service_wake(s, /* slot= */ 0); /* it logs */
         }
 }
 
@@ -411,6 +427,14 @@ static void apply_daemon(Manager *m, const Settings *before) {
         manager_reload_control(m);
 }
 
+/* Nobody lives in the banks of an endpoint that belongs to no service, unless somebody has taken it. */
+static void renew_free(Manager *m) {
+        for (size_t i = 0; i < m->n_endpoints; i++)
+                for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                        if (!m->endpoints[i]->service && m->endpoints[i]->n_takers == 0)
+                                (void) endpoint_renew(m->endpoints[i], bank); /* it logs */
+}
+
 static int commit(Manager *m, Plan *p, Settings *settings) {
         _cleanup_(settings_unrefp) Settings *before = NULL;
         Endpoint ***lists = calloc(settings->n_services + 1, sizeof(Endpoint **));
@@ -428,6 +452,7 @@ static int commit(Manager *m, Plan *p, Settings *settings) {
                 m->settings = settings_ref(settings);
                 put_endpoints(m, p, before);
                 put_services(m, p, lists);
+                renew_free(m);
                 apply_daemon(m, before);
         }
 
@@ -467,7 +492,8 @@ static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char *
                 return why_say(reterr_why, r, "no memory");
 
         manager_do_chores(m);
-        log_notice("Reloaded: %zu endpoints, %zu services", m->n_endpoints, m->n_services);
+        log_note(LOG_NOTICE, MESSAGE_RELOADED, "Reloaded: %zu endpoints, %zu services",
+                 m->n_endpoints, m->n_services);
         bus_tell(m->bus, "daemon", "", "reloaded", m->settings->files[0]);
         return 0;
 }
@@ -510,7 +536,7 @@ static int load(Manager *m, Settings **ret, char **reterr_why) {
         if (fclose(stream) != 0)
                 return -ENOMEM;
 
-        log_error("%s: not reloaded, nothing was changed", file);
+        log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "%s: not reloaded, nothing was changed", file);
         return why_say(reterr_why, r, "%s", text);
 }
 
@@ -535,12 +561,13 @@ int reload(Manager *m, SettingsDiff *ret_diff, Settings **ret_before, char **ret
         if (r <= 0)
                 start_givers(m);
         if (r < 0) {
-                log_error("Not reloaded, nothing was changed: %s",
-                          *reterr_why ? *reterr_why : strerror(-r));
+                log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
+                         *reterr_why ? *reterr_why : strerror(-r));
                 return r;
         }
         if (r > 0) {
-                log_notice("The reload waits for %s", waits_for->settings->name);
+                log_note(LOG_NOTICE, MESSAGE_RELOAD_WAITS, "The reload waits for %s",
+                         waits_for->settings->name);
                 m->settings_next = settings_ref(settings);
                 *ret_waits_for = strdup(waits_for->settings->name);
         }
@@ -570,5 +597,6 @@ void reload_go_on(Manager *m) {
         if (r > 0)
                 m->settings_next = TAKE_PTR(settings);
         else if (r < 0)
-                log_error("Not reloaded, nothing was changed: %s", why ? why : strerror(-r));
+                log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
+                         why ? why : strerror(-r));
 }

@@ -15,7 +15,9 @@
 #include "daemon/endpoint/endpoint-watch.h"
 #include "daemon/endpoint/proc.h"
 #include "daemon/endpoint/sockdiag.h"
+#include "daemon/endpoint/taker.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 
 #define HOLDERS_MAX    64U
 #define PORT_TRIES_MAX 16U
@@ -44,6 +46,8 @@ static void log_holders(const Endpoint *e, const ReuseAddress *address, int erro
         char text[REUSE_ADDRESS_TEXT_SIZE];
         LogFields fields = fields_of(e);
         int n;
+
+        fields.message_id = MESSAGE_ADDRESS_TAKEN;
 
         reuse_address_format(address, text, sizeof(text));
         n = sockdiag_find_holders(address, found, ELEMENTS_OF(found));
@@ -294,6 +298,9 @@ Endpoint *endpoint_free(Endpoint *e) {
         if (!e)
                 return NULL;
 
+        if (e->n_takers > 0)
+                (void) endpoint_refuse(e); /* who has taken it still holds it */
+        takers_free(e);
         endpoint_close(e);
         free(e->groups);
         settings_unref(e->settings_held);

@@ -213,6 +213,7 @@ int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const 
         if (is_renamed)
                 rename_service(s, settings);
         s->settings = settings;
+        service_ahead_drop(s);
         if (has_scaled)
                 s->n_scaled = 0;
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
@@ -232,8 +233,9 @@ int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const 
                 service_put_readers(s);
         }
         if (s->is_listening && settings->activation == ACTIVATION_EAGER && !service_current(s))
-                (void) service_wake(s);
+                (void) service_wake(s, /* slot= */ 0);
 
+        service_ahead_prepare(s);
         service_idle_update(s);
         manager_on_service_changed(s->manager, s);
         return 0;

@@ -11,7 +11,9 @@
 #include "daemon/endpoint/connections.h"
 #include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service-idle.h"
+#include "daemon/service/service-store.h"
 #include "daemon/why.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
@@ -36,14 +38,21 @@ const Generation *service_checked_generation(const Service *s) {
 static LogFields fields_of(const Service *s) {
         const Generation *g = service_current(s);
 
-        return (LogFields){ .service = s->settings->name, .generation = g ? g->number : 0 };
+        return (LogFields){
+                .service = s->settings->name,
+                .generation = g ? g->number : 0,
+                .color = g ? generation_color(g) : NULL,
+        };
 }
 
-#define service_log(s, level, format, ...)                                                      \
+/* @message  a MESSAGE_ of messages.h, or NULL */
+#define service_note(s, level, message, format, ...)                                            \
         do {                                                                                    \
                 LogFields fields_ = fields_of(s);                                               \
+                fields_.message_id = message;                                                   \
                 log_fields(level, &fields_, "%s: " format, (s)->settings->name, ##__VA_ARGS__); \
         } while (false)
+#define service_log(s, level, format, ...) service_note(s, level, NULL, format, ##__VA_ARGS__)
 
 int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
         _cleanup_(service_freep) Service *s = NULL;
@@ -83,6 +92,8 @@ Service *service_free(Service *s) {
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
         s->idle = service_idle_free(s->idle);
+        s->store = service_store_free(s->store);
+        service_ahead_drop(s);
         detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 s->banks[bank] = generation_free(s->banks[bank]);
@@ -93,6 +104,7 @@ Service *service_free(Service *s) {
                 (void) endpoint_free(s->endpoints[--s->n_held]);
         free(s->endpoints);
         free(s->told);
+        free(s->results);
         settings_unref(s->settings_held);
         free(s);
         return NULL;
@@ -146,10 +158,10 @@ int service_put_rule(Service *s) {
         for (size_t i = 0; i < s->n_held; i++) {
                 r = put_endpoint_rule(s, s->endpoints[i], &rule);
                 if (r < 0) {
-                        service_log(s, LOG_ERR,
-                                    "The rule of endpoint %s cannot be replaced: %s; the one before stays "
-                                    "in force",
-                                    s->endpoints[i]->settings->name, reuse_strerror(r));
+                        service_note(s, LOG_ERR, MESSAGE_RULE_NOT_REPLACED,
+                                     "The rule of endpoint %s cannot be replaced: %s; the one before stays "
+                                     "in force",
+                                     s->endpoints[i]->settings->name, reuse_strerror(r));
                         return r;
                 }
         }
@@ -315,6 +327,7 @@ static int listen_all(Service *s) {
 
 static void refuse_all(Service *s) {
         service_scale_end(s);
+        service_ahead_drop(s);
         for (size_t i = 0; i < s->n_held && s->is_listening; i++) {
                 int r = endpoint_refuse(s->endpoints[i]);
 
@@ -341,7 +354,7 @@ int service_add_generation(Service *s, Build *build, unsigned bank, Generation *
         return 0;
 }
 
-int service_wake_build(Service *s, Build *build) {
+int service_wake_build(Service *s, Build *build, unsigned slot) {
         Generation *g;
         int r;
 
@@ -357,21 +370,24 @@ int service_wake_build(Service *s, Build *build) {
         }
 
         s->has_failed = false;
-        service_log(s, LOG_NOTICE, "Generation %u starts in %s with %u workers", g->number,
-                    generation_color(g), g->n_slots);
-        generation_start(g);
+        service_note(s, LOG_NOTICE, MESSAGE_GENERATION_STARTS,
+                     "Generation %u starts in %s with %u workers", g->number, generation_color(g),
+                     g->n_slots);
+        generation_start(g, slot);
         return 0;
 }
 
-int service_wake(Service *s) {
-        _cleanup_(build_unrefp) Build *build = NULL;
+int service_wake(Service *s, unsigned slot) {
+        _cleanup_(build_unrefp) Build *build = service_ahead_take_build(s);
         int r;
 
-        r = build_new(s->manager->settings, s->settings, NULL, NULL, &build);
-        if (r < 0)
-                return r;
+        if (!build) {
+                r = build_new(s->manager->settings, s->settings, NULL, NULL, &build);
+                if (r < 0)
+                        return r;
+        }
 
-        return service_wake_build(s, build);
+        return service_wake_build(s, build, slot);
 }
 
 int service_start_build(Service *s, Build *build) {
@@ -381,7 +397,7 @@ int service_start_build(Service *s, Build *build) {
         if (!s->is_listening)
                 r = listen_all(s);
         if (r >= 0)
-                r = service_wake_build(s, build);
+                r = service_wake_build(s, build, /* slot= */ 0);
         if (r < 0 && s->is_listening)
                 refuse_all(s);
 
@@ -400,10 +416,11 @@ int service_start(Service *s) {
 
         if (is_on_demand(s)) {
                 service_put_readers(s);
+                service_ahead_prepare(s);
                 return 0;
         }
 
-        r = service_wake(s);
+        r = service_wake(s, /* slot= */ 0);
         if (r < 0)
                 refuse_all(s);
         return r;
@@ -427,6 +444,7 @@ void service_stop(Service *s) {
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
                         generation_stop(s->banks[bank], s->settings->timeout_stop_usec);
+        service_store_update(s);
 }
 
 void service_kill(Service *s) {
@@ -479,8 +497,9 @@ void service_on_generation_cut(Service *s, const Generation *g) {
                 return;
 
         s->n_cut_connections += n[g->bank];
-        service_log(s, LOG_WARNING, "%" PRIu64 " connections of generation %u are cut", n[g->bank],
-                    g->number);
+        service_count_cut(s, g->bank, n[g->bank]);
+        service_note(s, LOG_WARNING, MESSAGE_CONNECTIONS_CUT,
+                     "%" PRIu64 " connections of generation %u are cut", n[g->bank], g->number);
 }
 
 void service_on_worker_lost(Service *s, Generation *g, const char *why) {
@@ -500,22 +519,25 @@ void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
 
         if (g)
                 generation_wake(g, slot);
-        else if (service_wake(s) < 0)
+        else if (service_wake(s, slot) < 0)
                 refuse_all(s); /* nobody would ever come, and he would wait for ever */
 }
 
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
         s->n_reset += n;
-        service_log(s, LOG_WARNING, "%u visitors came to the sockets of %s too late and were reset",
-                    n, bank_color(bank));
+        service_count_cut(s, bank, n);
+        service_note(s, LOG_WARNING, MESSAGE_VISITORS_RESET,
+                     "%u visitors came to the sockets of %s too late and were reset", n,
+                     bank_color(bank));
 }
 
 /* Nobody is left in the bank that visitors go to. */
 static void front_is_empty(Service *s, bool has_failed) {
         if (s->is_listening && is_on_demand(s) && !has_failed) {
-                service_log(s, LOG_INFO, "Asleep");
+                service_note(s, LOG_INFO, MESSAGE_SERVICE_ASLEEP, "Asleep");
                 (void) service_put_rule(s);
                 service_put_readers(s);
+                service_ahead_prepare(s);
                 return;
         }
 
@@ -535,8 +557,10 @@ void service_on_generation_gone(Service *s, Generation *g) {
 
         assert(s->banks[bank] == g);
 
-        service_log(s, has_failed ? LOG_ERR : LOG_NOTICE, "Generation %u is gone%s", g->number,
-                    has_failed ? ": its workers ended badly and none will follow" : "");
+        service_note(s, has_failed ? LOG_ERR : LOG_NOTICE,
+                     has_failed ? MESSAGE_SERVICE_FAILED : MESSAGE_GENERATION_GONE,
+                     "Generation %u is gone%s", g->number,
+                     has_failed ? ": its workers ended badly and none will follow" : "");
 
         s->manager->n_cut += g->n_cut;
         s->banks[bank] = NULL;
@@ -552,5 +576,6 @@ void service_on_generation_gone(Service *s, Generation *g) {
                 front_is_empty(s, has_failed);
         else if (s->is_listening)
                 service_put_readers(s);
+        service_store_update(s);
         manager_on_service_changed(s->manager, s);
 }

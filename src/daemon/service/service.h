@@ -21,6 +21,7 @@
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/service/build.h"
 #include "daemon/service/generation.h"
+#include "daemon/service/service-ahead.h"
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
 
@@ -51,9 +52,10 @@ struct Service {
         unsigned last_number;
         Deploy *deploy;        /* owned; NULL: none goes on */
         Build *previous_build; /* a reference; what rollback starts when the old generation is gone */
-        DeployResult results[SERVICE_RESULTS_MAX]; /* the last ones, around again */
-        size_t n_results;                          /* ever */
+        DeployResult *results; /* the last SERVICE_RESULTS_MAX, around again; NULL: never deployed */
+        size_t n_results;      /* ever */
         DetachedHooks hooks;
+        struct ServiceStore *store; /* owned; NULL: its workers have stored nothing */
         struct ServiceIdle *idle;   /* owned; NULL: nothing of idle_timeout has begun */
         DoorLine door_line;         /* who waits for the door, the first has it */
         uint64_t n_reset;           /* visitors who came where nobody would have served them */
@@ -63,8 +65,9 @@ struct Service {
         unsigned n_scaled; /* workers that somebody asked for; 0: as the settings say */
         bool is_scale_due; /* and that is still to be done */
         sd_event_source *scale_later;
-        struct Drain *leaving;       /* of the slots that are given up; NULL: none is drained */
-        unsigned leaving_number;     /* of their generation */
+        struct Drain *leaving;   /* of the slots that are given up; NULL: none is drained */
+        unsigned leaving_number; /* of their generation */
+        ServiceAhead ahead;
         struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
         bool is_untold;
         bool has_to_give; /* it is stopped for a moment: an endpoint of it moves to another service */
@@ -83,11 +86,13 @@ DEFINE_CLEANUP(Service, service_free)
  * Returns 0 or a negative errno; what failed is logged. */
 int service_start(Service *s);
 
-/* Starts a generation in the front bank if there is none, also if the service is not eager. */
-int service_wake(Service *s);
+/* Starts a generation in the front bank if there is none, also if the service is not eager.
+ *
+ * @slot  where somebody waits */
+int service_wake(Service *s, unsigned slot);
 
 /* The same with a build of one's own, and whatever the activation. */
-int service_wake_build(Service *s, Build *build);
+int service_wake_build(Service *s, Build *build, unsigned slot);
 int service_start_build(Service *s, Build *build);
 
 /* Moves the service to another generation; if nothing runs this is a start of it.
@@ -202,6 +207,9 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret);
 void service_set_previous_build(Service *s, Build *build);
 void service_publish_result(Service *s, const DeployResult *result);
+
+/* @n connections at @bank were ended by us: the deploy that left it has cut them, also if it is over. */
+void service_count_cut(Service *s, unsigned bank, uint64_t n);
 void service_on_deploy_changed(Service *s);
 
 /* From Deploy: it is over; frees it. */

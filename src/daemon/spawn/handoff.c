@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/service/generation.h"
+#include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/spawn/spawn.h"
@@ -29,6 +30,7 @@ typedef struct Job {
         PassedSocket *sockets;
         uint16_t *ports;
         size_t n_sockets;
+        const FdStore *stored; /* NULL: nothing is, or its settings have no store */
         TemplateContext templates;
 } Job;
 
@@ -75,7 +77,7 @@ static int put_own(const Job *j, char ***environment) {
         return 0;
 }
 
-static int put_address(const Endpoint *e, char ***environment) {
+int handoff_put_address(const Endpoint *e, char ***environment) {
         _cleanup_free_ char *name = strdup(e->settings->name), *addresses = endpoint_addresses(e);
 
         if (!name || !addresses)
@@ -97,10 +99,24 @@ static int put_place(const Job *j, char ***environment) {
                 r = environment_put(environment, "REUSEPORTD_COLOR=%s", bank_color(j->bank));
         if (r >= 0)
                 r = environment_put(environment, "REUSEPORTD_WORKER=%u", j->slot);
-        for (size_t i = 0; i < j->n_endpoints && r >= 0; i++)
-                r = put_address(j->endpoints[i], environment);
-
         return r;
+}
+
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment) {
+        const Job j = { .service = g->service, .number = g->number, .bank = g->bank, .slot = slot };
+
+        return put_place(&j, environment);
+}
+
+static int put_addresses(const Job *j, char ***environment) {
+        for (size_t i = 0; i < j->n_endpoints; i++) {
+                int r = handoff_put_address(j->endpoints[i], environment);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
 }
 
 /* sd_watchdog_enabled(3). */
@@ -125,12 +141,16 @@ static int make_environment(const Job *j, char ***environment) {
                 r = put_own(j, environment);
         if (r >= 0)
                 r = put_place(j, environment);
+        if (r >= 0)
+                r = put_addresses(j, environment);
         if (r < 0 || !j->notify_path)
                 return r;
 
-        r = fd_protocol_put(s->fd_protocol, j->sockets, j->n_sockets, environment);
+        r = fd_protocol_put(s->fd_protocol, j->sockets, j->n_sockets, j->stored, environment);
         if (r >= 0)
                 r = environment_put(environment, "NOTIFY_SOCKET=%s", j->notify_path);
+        if (r >= 0 && s->fd_store_max > 0)
+                r = environment_put(environment, "FDSTORE=%d", s->fd_store_max);
         if (r >= 0)
                 r = put_watchdog(s, environment);
 
@@ -183,12 +203,14 @@ static int list_sockets(Job *j) {
 }
 
 static int take_fds(const Job *j, Handoff *h) {
-        h->fds = calloc(j->n_sockets + 1, sizeof(int));
+        h->fds = calloc(j->n_sockets + fd_store_n(j->stored) + 1, sizeof(int));
         if (!h->fds)
                 return -ENOMEM;
 
         for (size_t i = 0; i < j->n_endpoints; i++)
                 endpoint_put_fds(j->endpoints[i], j->bank, j->slot, h->fds, &h->n_fds);
+        for (size_t i = 0; i < fd_store_n(j->stored); i++)
+                h->fds[h->n_fds++] = fd_store_fd(j->stored, i);
 
         if (j->templates.first_fd == 0) { /* and the settings saw to it that it is the only one */
                 h->stdin_fd = h->fds[0];
@@ -230,6 +252,9 @@ int handoff_init(const Generation *g, const Build *build, unsigned slot, const c
         Handoff h = { .stdin_fd = -EBADF };
         int r;
 
+        if (build->service->fd_store_max > 0)
+                j.stored = service_stored_fds(g->service);
+
         r = list_sockets(&j);
         if (r >= 0)
                 r = make(&j, &h);
@@ -265,6 +290,8 @@ int handoff_make_environment(const Service *s, const Build *build, unsigned numb
                 r = put_own(&j, &environment);
         if (r >= 0)
                 r = put_place(&j, &environment);
+        if (r >= 0)
+                r = put_addresses(&j, &environment);
         free(j.sockets);
         free(j.ports);
         if (r < 0)

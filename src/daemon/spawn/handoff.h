@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "daemon/service/build.h"
 
+typedef struct Endpoint Endpoint;
 typedef struct Generation Generation;
 typedef struct Service Service;
 
@@ -35,3 +36,7 @@ void handoff_done(Handoff *h);
  * for the worker in @slot.  Returns 0 or a negative errno. */
 int handoff_make_environment(const Service *s, const Build *build, unsigned number, unsigned bank,
                              unsigned slot, char ***ret);
+/* Parts of the environment, for one who is handed sockets in another way: REUSEPORTD_SERVICE, _GENERATION,
+ * _COLOR, _WORKER; REUSEPORTD_ADDRESS_NAME.  Return 0 or -ENOMEM. */
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment);
+int handoff_put_address(const Endpoint *e, char ***environment);
