@@ -109,6 +109,10 @@ WORDS = {
         "control_socket": {"only": True},  # we speak to it by its path; test_control moves it
         "control_group": ['"daemon"'],
         "control_mode": ['"0600"', '"0660"'],
+        "dbus": ['"no"'],
+        "fd_store": ['"none"'],
+        "store_max": ["500"],
+        "bpf": ['"no"'],
     },
 }
 
