@@ -60,6 +60,7 @@ class StoppedJournal:
         self.path.parent.rmdir()
 
 
+@pytest.mark.alone
 @NEEDS_RUN
 def test_f15_a_journal_that_has_stopped_holds_nobody_and_what_is_dropped_is_counted(house):
     hundreds = count(5, 2000)
@@ -113,6 +114,7 @@ FILES = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", FILES)
 def test_f16_what_is_no_configuration_is_one_line_within_two_seconds(house, name):
     path = house.directory / "endpoints.conf"

@@ -195,6 +195,7 @@ def test_a_stop_while_it_falls_asleep_is_a_stop(house):
     assert daemon.wait() == 0
 
 
+@pytest.mark.alone
 def test_asleep_it_uses_no_processor(house):
     daemon = house.run(idle())
     get(8080)

@@ -49,7 +49,8 @@ typedef struct DeployResult {
                 DEPLOY_SUCCEEDED,
                 DEPLOY_FAILED
         } outcome;
-        unsigned generation, previous;   /* numbers */
+        unsigned generation, previous; /* numbers */
+        unsigned left_bank; /* that nobody is led to any more; REUSE_BANKS_MAX: none was left */
         uint64_t cut_connections;        /* that were ended by us: late handshakes, final signals */
         uint64_t duration_usec;          /* until it was known */
         char reason[DEPLOY_REASON_SIZE]; /* of a failure; "" */
@@ -77,7 +78,6 @@ struct Deploy {
         struct Drain *drain;
         sd_event_source *deadline, *step, *min_healthy, *pending;
         DeployEvent pending_event;
-        uint64_t n_cut_before; /* the service's count, when the deploy began */
 };
 
 /* Begins a deploy of @request->build into a bank that is free, or a further one.

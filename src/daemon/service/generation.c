@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/timer.h"
@@ -170,10 +171,12 @@ static void schedule_restart(GenerationSlot *slot, const Worker *gone) {
         if (r < 0)
                 log_fields(LOG_ERR, &fields, "%s/%u worker %u cannot be replaced: %s",
                            g->settings->name, g->number, slot->number, reuse_strerror(r));
-        else
+        else {
+                fields.message_id = slot->n_failures > 0 ? MESSAGE_WORKER_DELAYED : NULL;
                 log_fields(LOG_INFO, &fields, "%s/%u worker %u will be replaced in %s",
                            g->settings->name, g->number, slot->number,
                            format_duration(delay_usec, duration, sizeof(duration)));
+        }
 }
 
 /* Sockets of a place that nobody reads are as the next reader expects them, whatever the last one made of
@@ -186,7 +189,7 @@ static int prepare_sockets(const GenerationSlot *slot, const Build *build) {
                 const Endpoint *e = g->endpoints[i];
                 int r;
 
-                if (e->settings->is_shared && generation_n_workers(g) > 0)
+                if (endpoint_is_shared(e, g->bank) && generation_n_workers(g) > 0)
                         continue;
                 r = endpoint_set_nonblock(e, g->bank, slot->number, nonblock);
                 if (r < 0)
@@ -226,6 +229,7 @@ static void give_up(GenerationSlot *slot) {
         LogFields fields = { .service = s->name, .generation = g->number };
         char duration[DURATION_TEXT_SIZE];
 
+        fields.message_id = MESSAGE_START_LIMIT;
         log_fields(LOG_ERR, &fields,
                    "%s/%u worker %u was started %d times within start_limit_interval = %s; the "
                    "service fails",
@@ -253,7 +257,7 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static bool shares_sockets(const Generation *g) {
         for (size_t i = 0; i < g->n_endpoints; i++)
-                if (g->endpoints[i]->settings->is_shared)
+                if (endpoint_is_shared(g->endpoints[i], g->bank))
                         return true;
 
         return false;

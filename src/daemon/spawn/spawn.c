@@ -53,7 +53,7 @@ int spawn(const SpawnPlan *plan, pid_t *ret_pid, int *ret_pidfd, const char **re
 
         *reterr_what = "start";
 
-        shared.fds = fds = calloc(plan->n_fds + 1, sizeof(int));
+        shared.fds = fds = calloc(SPAWN_FIRST_FD + plan->n_fds, sizeof(int));
         if (!fds)
                 return -ENOMEM;
 
