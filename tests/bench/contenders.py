@@ -64,7 +64,7 @@ class Contender:
 
     def launch(self, *words, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL,
-                   "cwd": self.directory} | options
+                   "cwd": self.directory, "start_new_session": True} | options
         return subprocess.Popen([str(word) for word in words], **options)
 
     def servers(self):
