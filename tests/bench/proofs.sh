@@ -3,10 +3,10 @@
 #
 #     sh tests/bench/proofs.sh [--long] [--only CHAPTER]…
 #
-# Chapters: waits, cost, data_path, side_by_side, scale, steering.  With --long (about 20 minutes on a quiet machine) it
-# writes docs/measured.md, docs/steering.md, the plots and the table in the README; without, a short try into
-# build/bench/proofs.  Needs root, for networks of its own; servers that are not installed are left out, with a line that
-# says so.
+# Chapters: handshakes, waits, cost, data_path, side_by_side, scale, steering.  With --long (about 20 minutes on a quiet
+# machine) docs/measured.md, docs/steering.md, the plots and the table in the README are written; without, it is a short
+# try into build/bench/proofs.  Needs root, for networks of its own; servers that are not installed are left out, with a
+# line that says so.
 set -eu
 
 cd "$(dirname "$0")/../.."
