@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-WIDTH, LABEL, ROW, PAD = 840, 300, 24, 16
+WIDTH, LABEL, ROW, PAD = 900, 385, 24, 16
 STYLE = ("<style>text{font:13px sans-serif;fill:#1f2328}.t{font-weight:bold}.s{fill:#59636e}.b{fill:#8c959f}"
          ".o{fill:#1a7f37}.l{stroke-width:2;fill:none}.g{stroke:#d1d9e0}"
          "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.b{fill:#6e7681}.o{fill:#3fb950}"
