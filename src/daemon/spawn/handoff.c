@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/service/generation.h"
+#include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/spawn/spawn.h"
@@ -19,18 +20,22 @@
 
 /* What is needed to make one. */
 typedef struct Job {
-        const Generation *generation;
+        const Service *service;
+        Endpoint *const *endpoints; /* of the generation */
+        size_t n_endpoints;
+        unsigned number, bank; /* of the generation */
         const Build *build;
         unsigned slot;
         const char *notify_path;
         PassedSocket *sockets;
         uint16_t *ports;
         size_t n_sockets;
+        const FdStore *stored; /* NULL: nothing is, or its settings have no store */
         TemplateContext templates;
 } Job;
 
 /* What every program may want to know, and nothing of what we were started with. */
-static int put_basics(const ServiceSettings *s, char ***environment) {
+static int put_basics(char ***environment) {
         static const char *const inherited[] = { "LANG", "TZ" };
         int r;
 
@@ -40,7 +45,13 @@ static int put_basics(const ServiceSettings *s, char ***environment) {
                         r = environment_put(environment, "%s=%s", inherited[i],
                                             getenv(inherited[i]));
 
-        if (r >= 0 && s->user_name)
+        return r;
+}
+
+static int put_user(const ServiceSettings *s, char ***environment) {
+        int r = 0;
+
+        if (s->user_name)
                 r = environment_put(environment, "USER=%s", s->user_name);
         if (r >= 0 && s->user_name)
                 r = environment_put(environment, "LOGNAME=%s", s->user_name);
@@ -66,7 +77,7 @@ static int put_own(const Job *j, char ***environment) {
         return 0;
 }
 
-static int put_address(const Endpoint *e, char ***environment) {
+int handoff_put_address(const Endpoint *e, char ***environment) {
         _cleanup_free_ char *name = strdup(e->settings->name), *addresses = endpoint_addresses(e);
 
         if (!name || !addresses)
@@ -79,21 +90,33 @@ static int put_address(const Endpoint *e, char ***environment) {
 }
 
 static int put_place(const Job *j, char ***environment) {
-        const Service *s = j->generation->service;
         int r;
 
-        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", s->settings->name);
+        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", j->service->settings->name);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", j->generation->number);
+                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", j->number);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_COLOR=%s",
-                                    generation_color(j->generation));
+                r = environment_put(environment, "REUSEPORTD_COLOR=%s", bank_color(j->bank));
         if (r >= 0)
                 r = environment_put(environment, "REUSEPORTD_WORKER=%u", j->slot);
-        for (size_t i = 0; i < j->generation->n_endpoints && r >= 0; i++)
-                r = put_address(j->generation->endpoints[i], environment);
-
         return r;
+}
+
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment) {
+        const Job j = { .service = g->service, .number = g->number, .bank = g->bank, .slot = slot };
+
+        return put_place(&j, environment);
+}
+
+static int put_addresses(const Job *j, char ***environment) {
+        for (size_t i = 0; i < j->n_endpoints; i++) {
+                int r = handoff_put_address(j->endpoints[i], environment);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
 }
 
 /* sd_watchdog_enabled(3). */
@@ -111,52 +134,67 @@ static int make_environment(const Job *j, char ***environment) {
         const ServiceSettings *s = j->build->service;
         int r;
 
-        r = put_basics(s, environment);
+        r = put_basics(environment);
+        if (r >= 0)
+                r = put_user(s, environment);
         if (r >= 0)
                 r = put_own(j, environment);
         if (r >= 0)
                 r = put_place(j, environment);
+        if (r >= 0)
+                r = put_addresses(j, environment);
         if (r < 0 || !j->notify_path)
                 return r;
 
-        r = fd_protocol_put(s->fd_protocol, j->sockets, j->n_sockets, environment);
+        r = fd_protocol_put(s->fd_protocol, j->sockets, j->n_sockets, j->stored, environment);
         if (r >= 0)
                 r = environment_put(environment, "NOTIFY_SOCKET=%s", j->notify_path);
+        if (r >= 0 && s->fd_store_max > 0)
+                r = environment_put(environment, "FDSTORE=%d", s->fd_store_max);
         if (r >= 0)
                 r = put_watchdog(s, environment);
 
         return r;
 }
 
-/* Which descriptors, and what is said of them. */
-static int list_sockets(Job *j) {
-        const Generation *g = j->generation;
-        int first_fd = fd_protocol_first_fd(j->build->service->fd_protocol);
+/* How many the build's templates may speak of, when a reload has brought other endpoints since. */
+static size_t n_addresses(const ServiceSettings *s) {
         size_t n = 0;
 
-        for (size_t i = 0; i < g->n_endpoints; i++)
-                n += g->endpoints[i]->n_groups;
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                n += s->endpoints[i]->n_addresses;
+
+        return n;
+}
+
+/* Which descriptors, and what is said of them. */
+static int list_sockets(Job *j) {
+        int first_fd = fd_protocol_first_fd(j->build->service->fd_protocol);
+        size_t n = n_addresses(j->build->service);
+
+        for (size_t i = 0; i < j->n_endpoints; i++)
+                n += endpoint_n_groups(j->endpoints[i], j->bank);
 
         j->sockets = calloc(n + 1, sizeof(PassedSocket));
         j->ports = calloc(n + 1, sizeof(uint16_t));
         if (!j->sockets || !j->ports)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < g->n_endpoints; i++)
-                for (unsigned k = 0; k < g->endpoints[i]->n_groups; k++) {
-                        const Endpoint *e = g->endpoints[i];
+        for (size_t i = 0; i < j->n_endpoints; i++)
+                for (unsigned k = 0; k < endpoint_n_groups(j->endpoints[i], j->bank); k++) {
+                        const Endpoint *e = j->endpoints[i];
+                        const ReuseAddress *a = reuse_group_address(endpoint_group(e, j->bank, k));
 
-                        j->ports[j->n_sockets] = reuse_address_port(
-                                        reuse_group_address(e->groups[k]));
-                        j->sockets[j->n_sockets] = (PassedSocket){ e, k,
+                        j->ports[j->n_sockets] = reuse_address_port(a);
+                        j->sockets[j->n_sockets] = (PassedSocket){ e, a,
                                                                    first_fd + (int) j->n_sockets };
                         j->n_sockets++;
                 }
 
         j->templates = (TemplateContext){
                 .service = j->build->service,
-                .generation = j->generation->number,
-                .color = generation_color(j->generation),
+                .generation = j->number,
+                .color = bank_color(j->bank),
                 .worker = j->slot,
                 .first_fd = first_fd,
                 .ports = j->ports,
@@ -165,14 +203,14 @@ static int list_sockets(Job *j) {
 }
 
 static int take_fds(const Job *j, Handoff *h) {
-        const Generation *g = j->generation;
-
-        h->fds = calloc(j->n_sockets + 1, sizeof(int));
+        h->fds = calloc(j->n_sockets + fd_store_n(j->stored) + 1, sizeof(int));
         if (!h->fds)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < g->n_endpoints; i++)
-                endpoint_put_fds(g->endpoints[i], g->bank, j->slot, h->fds, &h->n_fds);
+        for (size_t i = 0; i < j->n_endpoints; i++)
+                endpoint_put_fds(j->endpoints[i], j->bank, j->slot, h->fds, &h->n_fds);
+        for (size_t i = 0; i < fd_store_n(j->stored); i++)
+                h->fds[h->n_fds++] = fd_store_fd(j->stored, i);
 
         if (j->templates.first_fd == 0) { /* and the settings saw to it that it is the only one */
                 h->stdin_fd = h->fds[0];
@@ -201,9 +239,21 @@ static int make(const Job *j, Handoff *h) {
 
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
                  Handoff *ret) {
-        Job j = { .generation = g, .build = build, .slot = slot, .notify_path = notify_path };
+        Job j = {
+                .service = g->service,
+                .endpoints = g->endpoints,
+                .n_endpoints = g->n_endpoints,
+                .number = g->number,
+                .bank = g->bank,
+                .build = build,
+                .slot = slot,
+                .notify_path = notify_path,
+        };
         Handoff h = { .stdin_fd = -EBADF };
         int r;
+
+        if (build->service->fd_store_max > 0)
+                j.stored = service_stored_fds(g->service);
 
         r = list_sockets(&j);
         if (r >= 0)
@@ -216,6 +266,38 @@ int handoff_init(const Generation *g, const Build *build, unsigned slot, const c
         }
 
         *ret = h;
+        return 0;
+}
+
+int handoff_make_environment(const Service *s, const Build *build, unsigned number, unsigned bank,
+                             unsigned slot, char ***ret) {
+        _cleanup_strv_ char **environment = NULL;
+        Job j = {
+                .service = s,
+                .endpoints = s->endpoints,
+                .n_endpoints = s->n_endpoints,
+                .number = number,
+                .bank = bank,
+                .build = build,
+                .slot = slot,
+        };
+        int r;
+
+        r = list_sockets(&j);
+        if (r >= 0)
+                r = put_basics(&environment);
+        if (r >= 0)
+                r = put_own(&j, &environment);
+        if (r >= 0)
+                r = put_place(&j, &environment);
+        if (r >= 0)
+                r = put_addresses(&j, &environment);
+        free(j.sockets);
+        free(j.ports);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(environment);
         return 0;
 }
 

@@ -8,7 +8,9 @@
 #include "base/cleanup.h"
 #include "daemon/service/build.h"
 
+typedef struct Endpoint Endpoint;
 typedef struct Generation Generation;
+typedef struct Service Service;
 
 /* Everything is owned, but the descriptors are borrowed. */
 typedef struct Handoff {
@@ -29,3 +31,12 @@ typedef struct Handoff {
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
                  Handoff *ret);
 void handoff_done(Handoff *h);
+
+/* The environment of a command that runs for a generation, by our own user: templates are expanded in it as
+ * for the worker in @slot.  Returns 0 or a negative errno. */
+int handoff_make_environment(const Service *s, const Build *build, unsigned number, unsigned bank,
+                             unsigned slot, char ***ret);
+/* Parts of the environment, for one who is handed sockets in another way: REUSEPORTD_SERVICE, _GENERATION,
+ * _COLOR, _WORKER; REUSEPORTD_ADDRESS_NAME.  Return 0 or -ENOMEM. */
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment);
+int handoff_put_address(const Endpoint *e, char ***environment);
