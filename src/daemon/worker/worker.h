@@ -101,5 +101,5 @@ void worker_on_unit_active(Worker *w);
 void worker_on_unit_leaving(Worker *w);
 void worker_on_unit_ended(Worker *w, const siginfo_t *end);
 
-/* From Notify.  Does not free the worker. */
-void worker_on_message(Worker *w, const NotifyMessage *m);
+/* From Notify.  Does not free the worker.  Descriptors that it keeps are taken out of the message. */
+void worker_on_message(Worker *w, NotifyMessage *m);
