@@ -48,7 +48,8 @@ typedef struct Ctl {
         bool follow;
         bool diff;
         bool mdoc;
-        int n_behind; /* words behind "--"; -1: there was none */
+        int n_behind;           /* words behind "--"; -1: there was none */
+        const char *completion; /* a shell's name; NULL: not asked for */
         const char *wait_for;
 
         DeployOptions deploy;

@@ -95,6 +95,9 @@ static CtlResult set_option(Ctl *c, char letter, const char *value) {
         case 'w':
                 c->wait_for = value;
                 break;
+        case 'x':
+                c->completion = value;
+                break;
         case 'm':
                 c->mdoc = true;
                 break;

@@ -13,6 +13,7 @@ typedef struct Verb {
         const char *options;   /* letters of VerbOption that it takes */
         const char *help;      /* a sentence or two, of plain text */
         CtlResult (*run)(Ctl *c, char *const *arguments);
+        bool takes_endpoint; /* NAME may be one's too */
 } Verb;
 
 typedef struct VerbOption {

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/runtime.h"
+#include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/take.h"
@@ -122,7 +123,8 @@ static void choose_socket_owner(Manager *m) {
 
         user = getpwnam(SOCKET_OWNER);
         if (!user) {
-                log_info("There is no user " SOCKET_OWNER
+                log_note(LOG_INFO, MESSAGE_NO_SOCKETS_USER,
+                         "There is no user " SOCKET_OWNER
                          ": sockets belong to root, and any process of "
                          "root may join them (systemd-sysusers makes the user)");
                 return;
@@ -201,7 +203,8 @@ int manager_start(Manager *m) {
 
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
-        log_info("Ready: %zu endpoints, %zu services", m->n_endpoints, m->n_services);
+        log_note(LOG_INFO, MESSAGE_DAEMON_READY, "Ready: %zu endpoints, %zu services",
+                 m->n_endpoints, m->n_services);
         return 0;
 }
 
@@ -225,9 +228,10 @@ static void exit_if_empty(Manager *m) {
 
         m->has_stopped = true;
         if (m->n_cut > 0)
-                log_warning("Stopped; %u workers did not end in time and were cut off", m->n_cut);
+                log_note(LOG_WARNING, MESSAGE_DAEMON_STOPPED,
+                         "Stopped; %u workers did not end in time and were cut off", m->n_cut);
         else
-                log_info("Stopped");
+                log_note(LOG_INFO, MESSAGE_DAEMON_STOPPED, "Stopped");
         (void) sd_event_exit(m->event, m->n_cut > 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "daemon/endpoint/endpoint-change.h"
 #include "daemon/endpoint/taker.h"
+#include "daemon/messages.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
 
@@ -482,7 +483,8 @@ static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char *
                 return why_say(reterr_why, r, "no memory");
 
         manager_do_chores(m);
-        log_notice("Reloaded: %zu endpoints, %zu services", m->n_endpoints, m->n_services);
+        log_note(LOG_NOTICE, MESSAGE_RELOADED, "Reloaded: %zu endpoints, %zu services",
+                 m->n_endpoints, m->n_services);
         bus_tell(m->bus, "daemon", "", "reloaded", m->settings->files[0]);
         return 0;
 }
@@ -525,7 +527,7 @@ static int load(Manager *m, Settings **ret, char **reterr_why) {
         if (fclose(stream) != 0)
                 return -ENOMEM;
 
-        log_error("%s: not reloaded, nothing was changed", file);
+        log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "%s: not reloaded, nothing was changed", file);
         return why_say(reterr_why, r, "%s", text);
 }
 
@@ -550,12 +552,13 @@ int reload(Manager *m, SettingsDiff *ret_diff, Settings **ret_before, char **ret
         if (r <= 0)
                 start_givers(m);
         if (r < 0) {
-                log_error("Not reloaded, nothing was changed: %s",
-                          *reterr_why ? *reterr_why : strerror(-r));
+                log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
+                         *reterr_why ? *reterr_why : strerror(-r));
                 return r;
         }
         if (r > 0) {
-                log_notice("The reload waits for %s", waits_for->settings->name);
+                log_note(LOG_NOTICE, MESSAGE_RELOAD_WAITS, "The reload waits for %s",
+                         waits_for->settings->name);
                 m->settings_next = settings_ref(settings);
                 *ret_waits_for = strdup(waits_for->settings->name);
         }
@@ -585,5 +588,6 @@ void reload_go_on(Manager *m) {
         if (r > 0)
                 m->settings_next = TAKE_PTR(settings);
         else if (r < 0)
-                log_error("Not reloaded, nothing was changed: %s", why ? why : strerror(-r));
+                log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
+                         why ? why : strerror(-r));
 }

@@ -149,7 +149,7 @@ def test_the_global_options(house):
 def test_logs_asks_the_journal_for_the_right_lines(house, journalctl):
     daemon = house.run(toy())
     asked = daemon.ctl("logs", "site", "-f", env=journalctl).stdout.split()
-    assert asked == ["SYSLOG_IDENTIFIER=reuseportd", "SERVICE=site", "--follow"]
+    assert asked == ["SYSLOG_IDENTIFIER=reuseportd", "SERVICE=site", "+", "SYSLOG_IDENTIFIER=site", "--follow"]
     without = daemon.ctl("logs", "site", env={"PATH": "/nowhere"})
     assert without.returncode == FAILED and "journalctl" in without.stderr
 

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service.h"
 
 /* At one wake-up; the rest wakes us again. */
@@ -21,7 +22,7 @@ static int fd_of(const EndpointSocket *s) {
 
 static void mend(EndpointSocket *s) {
         Endpoint *e = s->endpoint;
-        LogFields fields = { .endpoint = e->settings->name };
+        LogFields fields = { .message_id = MESSAGE_SOCKET_SHUT, .endpoint = e->settings->name };
         int r;
 
         r = reuse_group_mend(e->groups[s->group]);

@@ -17,6 +17,7 @@
 #include "daemon/endpoint/sockdiag.h"
 #include "daemon/endpoint/taker.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 
 #define HOLDERS_MAX    64U
 #define PORT_TRIES_MAX 16U
@@ -45,6 +46,8 @@ static void log_holders(const Endpoint *e, const ReuseAddress *address, int erro
         char text[REUSE_ADDRESS_TEXT_SIZE];
         LogFields fields = fields_of(e);
         int n;
+
+        fields.message_id = MESSAGE_ADDRESS_TAKEN;
 
         reuse_address_format(address, text, sizeof(text));
         n = sockdiag_find_holders(address, found, ELEMENTS_OF(found));

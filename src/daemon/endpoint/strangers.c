@@ -11,6 +11,7 @@
 #include "daemon/endpoint/proc.h"
 #include "daemon/endpoint/sockdiag.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/timer.h"
 
 #define EVERY_USEC  (10 * USEC_PER_SEC)
@@ -192,7 +193,7 @@ static void tell_new(Strangers *s, Look *l) {
         for (size_t i = 0; i < l->n_holders; i++) {
                 const SocketHolder *h = &l->holders[i];
                 const char *name = l->at[i].endpoint->settings->name;
-                LogFields fields = { .endpoint = name };
+                LogFields fields = { .message_id = MESSAGE_STRANGER_FOUND, .endpoint = name };
 
                 reuse_address_format(&l->who[i].address, address, sizeof(address));
                 if (h->pid > 0)
@@ -212,7 +213,8 @@ static void forget_gone(Strangers *s) {
         size_t n = 0;
 
         for (size_t i = 0; i < s->n_known; i++) {
-                LogFields fields = { .endpoint = s->known[i].endpoint };
+                LogFields fields = { .message_id = MESSAGE_STRANGER_GONE,
+                                     .endpoint = s->known[i].endpoint };
 
                 if (s->known[i].is_there) {
                         s->known[n++] = s->known[i];

@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/timer.h"
@@ -170,10 +171,12 @@ static void schedule_restart(GenerationSlot *slot, const Worker *gone) {
         if (r < 0)
                 log_fields(LOG_ERR, &fields, "%s/%u worker %u cannot be replaced: %s",
                            g->settings->name, g->number, slot->number, reuse_strerror(r));
-        else
+        else {
+                fields.message_id = slot->n_failures > 0 ? MESSAGE_WORKER_DELAYED : NULL;
                 log_fields(LOG_INFO, &fields, "%s/%u worker %u will be replaced in %s",
                            g->settings->name, g->number, slot->number,
                            format_duration(delay_usec, duration, sizeof(duration)));
+        }
 }
 
 /* Sockets of a place that nobody reads are as the next reader expects them, whatever the last one made of
@@ -226,6 +229,7 @@ static void give_up(GenerationSlot *slot) {
         LogFields fields = { .service = s->name, .generation = g->number };
         char duration[DURATION_TEXT_SIZE];
 
+        fields.message_id = MESSAGE_START_LIMIT;
         log_fields(LOG_ERR, &fields,
                    "%s/%u worker %u was started %d times within start_limit_interval = %s; the "
                    "service fails",

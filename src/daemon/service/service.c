@@ -11,6 +11,7 @@
 #include "daemon/endpoint/connections.h"
 #include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service-idle.h"
 #include "daemon/service/service-store.h"
 #include "daemon/why.h"
@@ -37,14 +38,21 @@ const Generation *service_checked_generation(const Service *s) {
 static LogFields fields_of(const Service *s) {
         const Generation *g = service_current(s);
 
-        return (LogFields){ .service = s->settings->name, .generation = g ? g->number : 0 };
+        return (LogFields){
+                .service = s->settings->name,
+                .generation = g ? g->number : 0,
+                .color = g ? generation_color(g) : NULL,
+        };
 }
 
-#define service_log(s, level, format, ...)                                                      \
+/* @message  a MESSAGE_ of messages.h, or NULL */
+#define service_note(s, level, message, format, ...)                                            \
         do {                                                                                    \
                 LogFields fields_ = fields_of(s);                                               \
+                fields_.message_id = message;                                                   \
                 log_fields(level, &fields_, "%s: " format, (s)->settings->name, ##__VA_ARGS__); \
         } while (false)
+#define service_log(s, level, format, ...) service_note(s, level, NULL, format, ##__VA_ARGS__)
 
 int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
         _cleanup_(service_freep) Service *s = NULL;
@@ -150,10 +158,10 @@ int service_put_rule(Service *s) {
         for (size_t i = 0; i < s->n_held; i++) {
                 r = put_endpoint_rule(s, s->endpoints[i], &rule);
                 if (r < 0) {
-                        service_log(s, LOG_ERR,
-                                    "The rule of endpoint %s cannot be replaced: %s; the one before stays "
-                                    "in force",
-                                    s->endpoints[i]->settings->name, reuse_strerror(r));
+                        service_note(s, LOG_ERR, MESSAGE_RULE_NOT_REPLACED,
+                                     "The rule of endpoint %s cannot be replaced: %s; the one before stays "
+                                     "in force",
+                                     s->endpoints[i]->settings->name, reuse_strerror(r));
                         return r;
                 }
         }
@@ -362,8 +370,9 @@ int service_wake_build(Service *s, Build *build, unsigned slot) {
         }
 
         s->has_failed = false;
-        service_log(s, LOG_NOTICE, "Generation %u starts in %s with %u workers", g->number,
-                    generation_color(g), g->n_slots);
+        service_note(s, LOG_NOTICE, MESSAGE_GENERATION_STARTS,
+                     "Generation %u starts in %s with %u workers", g->number, generation_color(g),
+                     g->n_slots);
         generation_start(g, slot);
         return 0;
 }
@@ -489,8 +498,8 @@ void service_on_generation_cut(Service *s, const Generation *g) {
 
         s->n_cut_connections += n[g->bank];
         service_count_cut(s, g->bank, n[g->bank]);
-        service_log(s, LOG_WARNING, "%" PRIu64 " connections of generation %u are cut", n[g->bank],
-                    g->number);
+        service_note(s, LOG_WARNING, MESSAGE_CONNECTIONS_CUT,
+                     "%" PRIu64 " connections of generation %u are cut", n[g->bank], g->number);
 }
 
 void service_on_worker_lost(Service *s, Generation *g, const char *why) {
@@ -517,14 +526,15 @@ void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
         s->n_reset += n;
         service_count_cut(s, bank, n);
-        service_log(s, LOG_WARNING, "%u visitors came to the sockets of %s too late and were reset",
-                    n, bank_color(bank));
+        service_note(s, LOG_WARNING, MESSAGE_VISITORS_RESET,
+                     "%u visitors came to the sockets of %s too late and were reset", n,
+                     bank_color(bank));
 }
 
 /* Nobody is left in the bank that visitors go to. */
 static void front_is_empty(Service *s, bool has_failed) {
         if (s->is_listening && is_on_demand(s) && !has_failed) {
-                service_log(s, LOG_INFO, "Asleep");
+                service_note(s, LOG_INFO, MESSAGE_SERVICE_ASLEEP, "Asleep");
                 (void) service_put_rule(s);
                 service_put_readers(s);
                 service_ahead_prepare(s);
@@ -547,8 +557,10 @@ void service_on_generation_gone(Service *s, Generation *g) {
 
         assert(s->banks[bank] == g);
 
-        service_log(s, has_failed ? LOG_ERR : LOG_NOTICE, "Generation %u is gone%s", g->number,
-                    has_failed ? ": its workers ended badly and none will follow" : "");
+        service_note(s, has_failed ? LOG_ERR : LOG_NOTICE,
+                     has_failed ? MESSAGE_SERVICE_FAILED : MESSAGE_GENERATION_GONE,
+                     "Generation %u is gone%s", g->number,
+                     has_failed ? ": its workers ended badly and none will follow" : "");
 
         s->manager->n_cut += g->n_cut;
         s->banks[bank] = NULL;

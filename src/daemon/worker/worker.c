@@ -13,6 +13,7 @@
 #include "daemon/bus/bus.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
@@ -37,17 +38,21 @@ static LogFields fields_of(const Worker *w) {
         return (LogFields){
                 .service = w->build->service->name,
                 .generation = w->generation->number,
+                .color = generation_color(w->generation),
                 .worker_pid = worker_pid(w),
         };
 }
 
-#define worker_log(w, level, format, ...)                                                 \
+/* @message  a MESSAGE_ of messages.h, or NULL */
+#define worker_note(w, level, message, format, ...)                                       \
         do {                                                                              \
                 LogFields fields_ = fields_of(w);                                         \
+                fields_.message_id = message;                                             \
                 log_fields(level, &fields_, "%s/%u worker %u (pid %d) " format,           \
                            (w)->build->service->name, (w)->generation->number, (w)->slot, \
                            (int) worker_pid(w), ##__VA_ARGS__);                           \
         } while (false)
+#define worker_log(w, level, format, ...) worker_note(w, level, NULL, format, ##__VA_ARGS__)
 
 pid_t worker_main_pid(const Worker *w) {
         return w->unit ? worker_unit_pid(w->unit) : w->main ? main_process_pid(w->main) : w->pid;
@@ -201,6 +206,7 @@ static void log_end(const Worker *w) {
         LogFields fields = fields_of(w);
         char how[WHY_SIZE_BYTES];
 
+        fields.message_id = level == LOG_WARNING ? MESSAGE_WORKER_DIED : NULL;
         worker_describe_end(w, how, sizeof(how));
         bus_on_worker_changed(w->generation->service->manager->bus, w, "gone", how);
         log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
@@ -211,8 +217,9 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
         char duration[DURATION_TEXT_SIZE];
 
-        worker_log(w, LOG_WARNING, "has not said WATCHDOG=1 within %s, killing it",
-                   format_duration(w->watchdog_usec, duration, sizeof(duration)));
+        worker_note(w, LOG_WARNING, MESSAGE_WORKER_SILENT,
+                    "has not said WATCHDOG=1 within %s, killing it",
+                    format_duration(w->watchdog_usec, duration, sizeof(duration)));
         w->result = "watchdog";
         kill_group(w, SIGKILL);
         return 0;
@@ -320,25 +327,25 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         if (w->state == WORKER_STARTING) {
                 const char *why = w->readiness ? readiness_why_not(w->readiness) : NULL;
 
-                worker_log(w, LOG_WARNING,
-                           "was not ready within timeout_start = %s, killing it%s%s",
-                           format_duration(s->timeout_start_usec, duration, sizeof(duration)),
-                           why ? ": " : "", why ?: "");
+                worker_note(w, LOG_WARNING, MESSAGE_WORKER_LATE,
+                            "was not ready within timeout_start = %s, killing it%s%s",
+                            format_duration(s->timeout_start_usec, duration, sizeof(duration)),
+                            why ? ": " : "", why ?: "");
                 w->result = "timeout";
                 kill_group(w, SIGKILL);
                 return 0;
         }
 
         if (w->was_cut) {
-                worker_log(w, LOG_WARNING, "ignores even %s, killing it",
-                           format_signal(s->final_kill_signal, name, sizeof(name)));
+                worker_note(w, LOG_WARNING, MESSAGE_WORKER_CUT, "ignores even %s, killing it",
+                            format_signal(s->final_kill_signal, name, sizeof(name)));
                 kill_group(w, SIGKILL);
                 return 0;
         }
 
-        worker_log(w, LOG_WARNING, "did not end within %s, sending %s",
-                   format_duration(w->stop_timeout_usec, duration, sizeof(duration)),
-                   format_signal(s->final_kill_signal, name, sizeof(name)));
+        worker_note(w, LOG_WARNING, MESSAGE_WORKER_CUT, "did not end within %s, sending %s",
+                    format_duration(w->stop_timeout_usec, duration, sizeof(duration)),
+                    format_signal(s->final_kill_signal, name, sizeof(name)));
         worker_kill(w);
         return 0;
 }
@@ -556,6 +563,7 @@ static int begin(Worker *w) {
                  r < 0 ? strerror(-r) : "");
         if (r >= 0 && !w->commands)
                 r = launch(w, why, sizeof(why));
+        fields.message_id = MESSAGE_WORKER_NOT_STARTED;
         if (r < 0)
                 log_fields(LOG_ERR, &fields, "%s/%u worker %u: %s", s->name, w->generation->number,
                            w->slot, why);
