@@ -13,6 +13,7 @@
 #include "daemon/messages.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
+#include "daemon/spawn/scope.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker-end.h"
 
@@ -56,6 +57,8 @@ int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Gen
                 g->slots[i].number = i;
         }
 
+        if (!g->settings->unit)
+                (void) scope_new(s->manager, g->settings->name, number, &g->scope); /* or none */
         *ret = TAKE_PTR(g);
         return 0;
 }
@@ -69,6 +72,7 @@ Generation *generation_free(Generation *g) {
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 g->slots[i].worker = worker_free(g->slots[i].worker);
         }
+        g->scope = scope_free(g->scope, g->settings->kill_mode != KILL_MODE_PROCESS);
         free(g->slots);
         free(g->endpoints);
         g->build = build_unref(g->build);

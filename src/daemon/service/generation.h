@@ -46,7 +46,8 @@ struct Generation {
         sd_event_source *start_more; /* of those that are due */
         unsigned first_due;
         unsigned n_restarts;
-        unsigned n_cut; /* workers that needed the final signal */
+        unsigned n_cut;      /* workers that needed the final signal */
+        struct Scope *scope; /* of its processes; NULL: there is none */
         bool is_stopping;
         bool is_cut;       /* the final signal was needed, and what it cut was counted */
         bool is_on_trial;  /* a lost worker is a verdict, not to be replaced */
