@@ -272,13 +272,25 @@ def test_the_status_shows_the_unit_and_its_process(box):
     assert refused.returncode == USAGE and "unit web@%c.service" in refused.stderr, refused
 
 
-def test_what_an_old_life_left_is_started_anew(box):
-    """Killed without a chance to say anything: the instance that runs on has sockets of the dead daemon's."""
+def test_an_instance_that_runs_already_is_started_anew(box):
+    """Somebody has started it by hand: it cannot have our sockets."""
     start_toy(box)
-    box.systemctl("kill", "--signal=KILL", "--kill-whom=main", "reuseportd.service")
-    box.wait_until(lambda: box.ctl("is-active", "site", check=False).returncode == OK, "the successor")
-    wait_running(box)
-    wait_answers(lambda: get(8080).pid, lambda seen: seen[-1] == box.main_pid("web@blue.service"), "it answers")
+    assert box.systemctl("start", "web@green.service", check=False).returncode != OK
+    told = [entry["MESSAGE"] for entry in box.journal("SYSLOG_IDENTIFIER=reuseportctl")]
+    assert any("the unit web@green.service is not being run by it" in line or
+               "endpoints.web.allow_users" in line for line in told), told
+
+    drop_in = "web@green.service.d/alone.conf"
+    box.write_unit(drop_in, "[Service]\nType=exec\nExecStartPre=\nExecStart=\nExecStart=sleep 1000\n")
+    box.systemctl("start", "web@green.service")
+    by_hand = box.main_pid("web@green.service")
+    (Path("/etc/systemd/system") / drop_in).unlink()
+    box.systemctl("daemon-reload")
+    code, result, whole = deploy(box, "--wait=drained")
+    assert code == OK and result["result"] == "done", whole
+    assert get(8080).pid == box.main_pid("web@green.service") != by_hand
+    told = [entry["MESSAGE"] for entry in box.journal("SYSLOG_IDENTIFIER=reuseportd")]
+    assert any("web@green.service runs already" in line for line in told), told
 
 
 def test_a_bus_that_goes_away_for_a_while_is_found_again(box):
@@ -334,3 +346,15 @@ def test_a_unit_is_given_only_what_is_its_own(box):
     assert any("belongs to service site" in line for line in told), told
     assert any("endpoints.web.allow_users" in line for line in told), told
     assert get(8080).pid == box.main_pid("web@blue.service")
+
+
+def test_an_address_that_a_unit_of_others_holds_is_said_to_be_systemd_s(box):
+    box.write_unit("other.socket", "[Socket]\nListenStream=127.0.0.1:8080\nService=other.service\n")
+    box.write_unit("other.service", "[Service]\nExecStart=true\n")
+    box.systemctl("start", "other.socket")
+    box.write_unit("reuseportd.service.d/once.conf", "[Service]\nRestart=no\n")
+    box.configure('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };')
+    assert box.systemctl("start", "reuseportd.service", check=False).returncode != OK
+    told = [entry["MESSAGE"] for entry in box.journal("SYSLOG_IDENTIFIER=reuseportd")]
+    assert any("held by systemd for a unit" in line for line in told), told
+    assert not any("kill 1" in line for line in told), told

@@ -57,10 +57,26 @@ int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Gen
                 g->slots[i].number = i;
         }
 
-        if (!g->settings->unit)
-                (void) scope_new(s->manager, g->settings->name, number, &g->scope); /* or none */
         *ret = TAKE_PTR(g);
         return 0;
+}
+
+/* That of workers which are older than we. */
+static void find_scope(Generation *g) {
+        for (unsigned i = 0; i < g->n_places && !g->scope; i++)
+                if (g->slots[i].worker && g->slots[i].worker->pid > 0)
+                        (void) scope_find(g->service->manager, g->slots[i].worker->pid, &g->scope);
+}
+
+Scope *generation_scope(Generation *g) {
+        if (g->scope || g->has_no_scope)
+                return g->scope;
+
+        find_scope(g);
+        if (!g->scope)
+                g->has_no_scope = scope_new(g->service->manager, g->settings->name, g->number,
+                                            &g->scope) < 0;
+        return g->scope;
 }
 
 Generation *generation_free(Generation *g) {
@@ -419,6 +435,7 @@ void generation_stop(Generation *g, uint64_t timeout_usec) {
         if (g->is_stopping)
                 return;
 
+        find_scope(g); /* while there is anybody in it */
         g->is_stopping = true;
         for (unsigned i = 0; i < g->n_places; i++) {
                 g->slots[i].is_due = false;

@@ -236,6 +236,40 @@ int scope_new(Manager *m, const char *service, unsigned generation, Scope **ret)
         return 0;
 }
 
+int scope_find(Manager *m, pid_t pid, Scope **ret) {
+        _cleanup_free_ char *cgroup = NULL;
+        const char *name;
+        Scope *s;
+
+        if (!can_be_had())
+                return -ENOTSUP;
+        if (sd_pid_get_cgroup(pid, &cgroup) < 0)
+                return -ENOENT;
+
+        name = strrchr(cgroup, '/');
+        if (!name || !strstr(cgroup, "/" SLICE "/reuseportd-") || !strstr(name, ".scope"))
+                return -ENOENT;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+
+        s->manager = m;
+        s->fd = -EBADF;
+        s->is_told = true;
+        s->name = strdup(name + 1);
+        s->description = strdup("A generation of an earlier life");
+        if (asprintf(&s->path, CGROUPS "%s", cgroup) < 0)
+                s->path = NULL;
+        if (!s->name || !s->description || !s->path) {
+                (void) scope_free(s, /* kills= */ false);
+                return -ENOMEM;
+        }
+
+        *ret = s;
+        return 0;
+}
+
 /* Those who fork as fast as they are killed are killed as well; Linux 5.14. */
 static void kill_all(const Scope *s) {
         _cleanup_close_ int fd = open_file(s, "cgroup.kill");

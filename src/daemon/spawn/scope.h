@@ -20,6 +20,9 @@ typedef struct Scope Scope;
 /* Returns 0, or -ENOTSUP: there can be none here; -ENOMEM.  What else fails is logged, once. */
 int scope_new(Manager *m, const char *service, unsigned generation, Scope **ret);
 
+/* The one that a process of ours is in.  Returns 0; -ENOENT: it is in none; -ENOTSUP; -ENOMEM. */
+int scope_find(Manager *m, pid_t pid, Scope **ret);
+
 /* Kills whoever is left, if @kills; what is empty goes. */
 Scope *scope_free(Scope *s, bool kills);
 

@@ -457,7 +457,7 @@ void worker_on_accepted(Worker *w) {
 }
 
 static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
-        Scope *scope = w->generation->scope;
+        Scope *scope = generation_scope(w->generation);
         WorkerPlan plan;
         int r;
 
