@@ -100,6 +100,8 @@ class Outside:
         for report in found:
             # The paths of the inner one may start elsewhere.
             report.nodeid, report.location = item.nodeid, item.location
+            if isinstance(report.longrepr, list):  # why it was skipped, which JSON has made a list
+                report.longrepr = tuple(report.longrepr)
         return found
 
     def pytest_sessionfinish(self):
