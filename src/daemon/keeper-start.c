@@ -1,7 +1,6 @@
 #include "daemon/keeper-start.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,7 +8,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define FIRST_FD STDERR_FILENO + 1 /* SD_LISTEN_FDS_START */
+#include "base/fd.h"
+
+#define FIRST_FD (STDERR_FILENO + 1) /* SD_LISTEN_FDS_START */
 
 /* Whoever started us would look for the reason here. */
 _Noreturn static void fail(const char *what, int error) {
@@ -17,44 +18,20 @@ _Noreturn static void fail(const char *what, int error) {
         _exit(EXIT_FAILURE);
 }
 
-/* A descriptor that is still needed makes way before its number is taken. */
-static int make_way(int *fds, size_t n_fds, size_t from, int number) {
-        for (size_t i = from; i < n_fds; i++)
-                if (fds[i] == number) {
-                        fds[i] = fcntl(number, F_DUPFD_CLOEXEC, FIRST_FD + (int) n_fds);
-                        return fds[i] < 0 ? -errno : 0;
-                }
-
-        return 0;
-}
-
 /* They become 3, 4, … in the order in which they came; all else is closed. */
 static int arrange_fds(const FdStore *store) {
         size_t n_fds = fd_store_n(store);
         _cleanup_free_ int *fds = calloc(n_fds + 1, sizeof(int));
+        int r;
 
         if (!fds)
                 return -ENOMEM;
 
         for (size_t i = 0; i < n_fds; i++)
                 fds[i] = fd_store_fd(store, i);
-
-        for (size_t i = 0; i < n_fds; i++) {
-                int number = FIRST_FD + (int) i, r;
-
-                if (fds[i] == number) {
-                        if (fcntl(number, F_SETFD, 0) < 0)
-                                return -errno;
-                        continue;
-                }
-
-                r = make_way(fds, n_fds, i + 1, number);
-                if (r < 0)
-                        return r;
-                if (dup2(fds[i], number) < 0)
-                        return -errno;
-                (void) close(fds[i]);
-        }
+        r = fd_arrange(fds, n_fds, FIRST_FD);
+        if (r < 0)
+                return r;
 
         return close_range((unsigned) (FIRST_FD + (int) n_fds), ~0U, 0) < 0 && errno != ENOSYS
                                ? -errno

@@ -19,10 +19,18 @@
 #include "base/runtime.h"
 #include "daemon/messages.h"
 #include "daemon/reload.h"
+#include "daemon/spawn/spawn.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
+/* Endpoints and services have the order of their settings, but for those that there was no memory for. */
 Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
+        const EndpointSettings *settings = settings_find_endpoint(m->settings, name);
+
+        if (settings && settings->index < m->n_endpoints &&
+            m->endpoints[settings->index]->settings == settings)
+                return m->endpoints[settings->index];
+
         for (size_t i = 0; i < m->n_endpoints; i++)
                 if (strcmp(m->endpoints[i]->settings->name, name) == 0)
                         return m->endpoints[i];
@@ -31,6 +39,12 @@ Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
 }
 
 Service *manager_find_service(const Manager *m, const char *name) {
+        const ServiceSettings *settings = settings_find_service(m->settings, name);
+
+        if (settings && settings->index < m->n_services &&
+            m->services[settings->index]->settings == settings)
+                return m->services[settings->index];
+
         for (size_t i = 0; i < m->n_services; i++)
                 if (strcmp(m->services[i]->settings->name, name) == 0)
                         return m->services[i];
@@ -268,7 +282,7 @@ void manager_do_chores(Manager *m) {
 
 void manager_on_service_changed(Manager *m, Service *s) {
         bus_on_service_changed(m->bus, s);
-        if (m->settings_next || s->is_leaving)
+        if (m->settings_next || s->is_leaving || s->has_to_give)
                 manager_do_chores(m);
         exit_if_empty(m);
 }
@@ -401,6 +415,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
                 return -ENOMEM;
 
         m->lock_fd = m->null_fd = -EBADF;
+        spawn_reserve();
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
@@ -455,6 +470,7 @@ Manager *manager_free(Manager *m) {
         m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
         m->null_fd = fd_close(m->null_fd);
+        spawn_release();
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
         m->chores = sd_event_source_disable_unref(m->chores);

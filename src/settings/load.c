@@ -410,10 +410,14 @@ int settings_index(Settings *s) {
         if (!s->endpoints_by_name || !s->services_by_name)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
+        for (size_t i = 0; i < s->n_endpoints; i++) {
                 s->endpoints_by_name[i] = s->endpoints[i];
-        for (size_t i = 0; i < s->n_services; i++)
+                s->endpoints[i]->index = i;
+        }
+        for (size_t i = 0; i < s->n_services; i++) {
                 s->services_by_name[i] = s->services[i];
+                s->services[i]->index = i;
+        }
 
         qsort(s->endpoints_by_name, s->n_endpoints, sizeof(EndpointSettings *), compare_endpoints);
         qsort(s->services_by_name, s->n_services, sizeof(ServiceSettings *), compare_services);

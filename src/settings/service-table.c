@@ -460,6 +460,25 @@ static const SettingRow rows[] = {
                         .applies = APPLIES_TO_NEW_WORKERS,
                         .help = "The same, after a worker has ended.",
         },
+        {
+                        .name = "fd_store_max",
+                        .kind = &value_kind_integer,
+                        AT(fd_store_max),
+                        .max = STORED_FDS_MAX,
+                        .default_text = "0",
+                        .applies = APPLIES_TO_NEW_WORKERS,
+                        .help = "How many descriptors the workers of the service may store for their "
+                                "successors, by FDSTORE=1 with FDNAME, FDPOLL and FDSTOREREMOVE as in "
+                                "sd_notify(3).  It is in their environment as FDSTORE.\n"
+                                "Each worker that starts later, also of another generation, gets all "
+                                "of them by LISTEN_FDS and LISTEN_FDNAMES behind its sockets, in the "
+                                "order in which they came.  One store serves the whole service: where "
+                                "a worker wants its own, it puts $REUSEPORTD_WORKER into FDNAME.  The "
+                                "store is emptied when the service is stopped or has failed, not while "
+                                "it sleeps.\n"
+                                "Only with fd_protocol = \"systemd\": other dialects have no words for "
+                                "them.",
+        },
 };
 
 const SettingTable setting_service_table = {

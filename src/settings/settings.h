@@ -22,6 +22,7 @@
 #include "reuse/reuseport.h"
 
 #define WORKERS_MAX      512U
+#define STORED_FDS_MAX   4096  /* of one service */
 #define HTTP_PATH_LENGTH 1024U /* of a health check */
 
 /* An integer that was not said and has no default: inherited. */
@@ -180,6 +181,7 @@ typedef struct ServiceSettings ServiceSettings;
 
 typedef struct EndpointSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
         const ServiceSettings *service; /* that uses it, or NULL */
@@ -199,6 +201,7 @@ typedef struct EndpointSettings {
 
 struct ServiceSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
 
@@ -258,6 +261,7 @@ struct ServiceSettings {
         ExitStatusSet success_exit_status; /* besides 0 */
         CommandList exec_start_pre;
         CommandList exec_stop_post;
+        int fd_store_max; /* 0: no store */
 
         DeploySettings deploy;
 };

@@ -52,6 +52,7 @@ static const char full[] =
                 "  standard_error = \"file:/tmp/x\"; success_exit_status = [\"3\", \"SIGUSR1\"];\n"
                 "  exec_start_pre = ([\"-/bin/true\", \"x\"], [\"/bin/false\"]);\n"
                 "  exec_stop_post = [\"/bin/true\"]; idle_timeout = \"infinity\";\n"
+                "  fd_store_max = 0;\n"
                 "  deploy: { canary = [5, 25, 100]; step = \"1min\"; canary_by = \"source\";\n"
                 "    min_healthy_time = \"10s\"; progress_deadline = \"infinity\";\n"
                 "    drain_delay = \"5s\"; drain_timeout = \"1h\"; hook_pre = [\"/bin/true\"];\n"
@@ -60,6 +61,7 @@ static const char full[] =
                 "      interval = \"500ms\"; timeout = 2; healthy = 2; unhealthy = 5; }; };\n"
                 "  };\n"
                 "  door: { endpoints = \"tls\"; exec_start = [\"/bin/true\"];\n"
+                "    fd_store_max = 16;\n"
                 "    deploy: { health_check: { exec = [\"/bin/true\", \"-k\"]; }; }; };\n"
                 "  plain: { endpoints = \"raw\"; exec_start = [\"/bin/true\"];\n"
                 "    deploy: { canary = 10; health_check: { tcp = true; }; }; };\n"
@@ -118,6 +120,8 @@ static void service_keys_are_read(void **state) {
         assert_int_equal(v->ambient_capabilities, 1 << 10 | 1 << 0);
         assert_false(v->no_new_privileges);
         assert_true(v->reuseport_lock);
+        assert_int_equal(v->fd_store_max, 0);
+        assert_int_equal(settings_find_service(s, "door")->fd_store_max, 16);
 }
 
 static void surroundings_are_read(void **state) {

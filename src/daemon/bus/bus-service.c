@@ -12,6 +12,7 @@
 #include "daemon/endpoint/connections.h"
 #include "daemon/hints.h"
 #include "daemon/manager.h"
+#include "daemon/service/service-store.h"
 #include "daemon/service/service-summary.h"
 #include "daemon/service/service-verbs.h"
 #include "daemon/timer.h"
@@ -85,6 +86,16 @@ static int get_reset(sd_bus *bus, const char *path, const char *interface, const
         const Service *s = userdata;
 
         return sd_bus_message_append(reply, "t", s->n_reset);
+}
+
+static int get_stored(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        const Service *s = userdata;
+        const Generation *g = service_current(s);
+        const ServiceSettings *settings = g ? g->settings : s->settings;
+
+        return sd_bus_message_append(reply, "(uut)", (uint32_t) service_store_n(s),
+                                     (uint32_t) settings->fd_store_max, service_store_n_refused(s));
 }
 
 static int get_connections(sd_bus *bus, const char *path, const char *interface,
@@ -234,6 +245,7 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_PROPERTY("Workers", "a" WORKER, get_workers, 0, 0),
         SD_BUS_PROPERTY("Connections", "a{st}", get_connections, 0, 0),
         SD_BUS_PROPERTY("VisitorsReset", "t", get_reset, 0, 0),
+        SD_BUS_PROPERTY("Store", "(uut)", get_stored, 0, 0), /* kept, limit, refused */
         SD_BUS_PROPERTY("Hints", "as", get_hints, 0, 0),
         SD_BUS_PROPERTY("Deploy", BUS_DEPLOY_STATE, bus_deploy_get_state, 0, TOLD),
         SD_BUS_PROPERTY("LastDeploy", BUS_DEPLOY_RESULT, bus_deploy_get_last, 0, 0),

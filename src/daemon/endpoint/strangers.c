@@ -84,13 +84,13 @@ static void add_inodes(Look *l, const ReuseGroup *g) {
 static void each_group(const Manager *m, void (*call)(Look *l, Endpoint *e, const ReuseGroup *g),
                        Look *l) {
         for (size_t i = 0; i < m->n_endpoints; i++)
-                for (size_t k = 0; k < m->endpoints[i]->n_groups; k++)
+                for (size_t k = 0; k < m->endpoints[i]->n_open; k++)
                         call(l, m->endpoints[i], m->endpoints[i]->groups[k]);
 
         /* Such as a reload has given up and somebody still serves. */
         for (size_t i = 0; i < m->n_services; i++)
                 for (size_t j = m->services[i]->n_endpoints; j < m->services[i]->n_held; j++)
-                        for (size_t k = 0; k < m->services[i]->endpoints[j]->n_groups; k++)
+                        for (size_t k = 0; k < m->services[i]->endpoints[j]->n_open; k++)
                                 call(l, m->services[i]->endpoints[j],
                                      m->services[i]->endpoints[j]->groups[k]);
 }

@@ -163,6 +163,10 @@ int service_deploy(Service *s, const DeployRequest *request, char **reterr_why) 
         r = check_request(request, reterr_why);
         if (r < 0)
                 return r;
+        if (!s->results)
+                s->results = calloc(SERVICE_RESULTS_MAX, sizeof(DeployResult));
+        if (!s->results)
+                return -ENOMEM;
         if (request->id && service_find_result(s, request->id))
                 return 0;
 

@@ -9,9 +9,11 @@
 
 #include "base/log.h"
 #include "daemon/endpoint/connections.h"
+#include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/service-idle.h"
+#include "daemon/service/service-store.h"
 #include "daemon/why.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
@@ -90,6 +92,7 @@ Service *service_free(Service *s) {
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
         s->idle = service_idle_free(s->idle);
+        s->store = service_store_free(s->store);
         service_ahead_drop(s);
         detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
@@ -101,6 +104,7 @@ Service *service_free(Service *s) {
                 (void) endpoint_free(s->endpoints[--s->n_held]);
         free(s->endpoints);
         free(s->told);
+        free(s->results);
         settings_unref(s->settings_held);
         free(s);
         return NULL;
@@ -136,43 +140,15 @@ static bool bank_serves(const Service *s, unsigned bank, const Endpoint *e) {
         return false;
 }
 
-/* After a reload generations may hold different endpoints: nobody is led to where his is not held.
- * Returns whether there is any bank for him. */
-static bool adjust_rule(const Service *s, const Endpoint *e, ReuseRule *rule) {
-        bool from = bank_serves(s, rule->from_bank, e), to = bank_serves(s, rule->to_bank, e);
-
-        for (uint8_t bank = 0; bank < REUSE_BANKS_MAX && !from && !to; bank++)
-                if (bank_serves(s, bank, e)) {
-                        rule->from_bank = bank;
-                        from = true;
-                }
-
-        if (from && !to)
-                rule->to_bank = rule->from_bank;
-        else if (to && !from)
-                rule->from_bank = rule->to_bank;
-        if (!from || !to)
-                rule->share_percent = 100;
-        return from || to;
-}
-
-/* Puts the rule of one endpoint in force; one that nobody serves refuses, one that somebody does listens. */
+/* The rule of one endpoint: after a reload generations may hold different ones. */
 static int put_endpoint_rule(const Service *s, Endpoint *e, const ReuseRule *rule) {
         ReuseRule own = *rule;
 
-        if (e->n_groups == 0)
-                return 0;
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (!bank_serves(s, bank, e))
                         memset(own.live[bank], 0, sizeof(own.live[bank]));
-        if (!bank_serves(s, own.door.bank, e))
-                own.door.is_open = false;
-        if (!adjust_rule(s, e, &own))
-                return reuse_group_is_refusing(e->groups[0]) ? 0 : endpoint_refuse(e);
-        if (reuse_group_is_refusing(e->groups[0]) && s->is_listening)
-                return endpoint_listen(e, &own);
 
-        return endpoint_set_rule(e, &own);
+        return endpoint_put_rule(e, &own, s->is_listening);
 }
 
 int service_put_rule(Service *s) {
@@ -229,7 +205,7 @@ void service_put_readers(Service *s) {
 
                         endpoint_socket_set_reader(
                                         socket,
-                                        e->settings->is_shared
+                                        endpoint_is_shared(e, socket->bank)
                                                         ? shared_reader_of(s, socket->bank)
                                                         : reader_of(s, socket->bank, socket->slot));
                 }
@@ -239,6 +215,17 @@ void service_put_readers(Service *s) {
 int service_grow_bank(Service *s, unsigned bank, unsigned n_workers) {
         for (size_t i = 0; i < s->n_held; i++) {
                 int r = endpoint_grow(s->endpoints[i], bank, n_workers);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int service_renew_bank(Service *s, unsigned bank) {
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                int r = endpoint_renew(s->endpoints[i], bank);
 
                 if (r < 0)
                         return r;
@@ -281,7 +268,9 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
                 if (bank == s->front || s->banks[bank])
                         continue;
 
-                r = service_grow_bank(s, bank, n_workers);
+                r = service_renew_bank(s, bank);
+                if (r >= 0)
+                        r = service_grow_bank(s, bank, n_workers);
                 if (r < 0)
                         return why_say(reterr_why, r, "the bank %s cannot be %s: %s",
                                        bank_color(bank), bank_is_open(s, bank) ? "grown" : "opened",
@@ -295,9 +284,31 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
         return r;
 }
 
+/* While nobody is led anywhere every bank without a generation becomes what the settings say. */
+static int prepare_banks(Service *s) {
+        unsigned last = s->front > 1 ? s->front : 1;
+        int r = 0;
+
+        for (unsigned bank = 0; bank <= last && r >= 0; bank++) {
+                if (s->banks[bank])
+                        continue;
+                r = service_renew_bank(s, bank);
+                if (r >= 0)
+                        r = service_grow_bank(s, bank, service_n_wanted(s));
+        }
+
+        return r;
+}
+
 static int listen_all(Service *s) {
         ReuseRule rule = make_rule(s);
         int r;
+
+        r = prepare_banks(s);
+        if (r < 0) {
+                service_log(s, LOG_ERR, "Its sockets cannot be made ready: %s", reuse_strerror(r));
+                return r;
+        }
 
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 r = endpoint_listen(s->endpoints[i], &rule);
@@ -433,6 +444,7 @@ void service_stop(Service *s) {
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
                         generation_stop(s->banks[bank], s->settings->timeout_stop_usec);
+        service_store_update(s);
 }
 
 void service_kill(Service *s) {
@@ -556,11 +568,14 @@ void service_on_generation_gone(Service *s, Generation *g) {
                 deploy_on_generation_gone(s->deploy, g);
         (void) generation_free(g);
         service_drop_endpoints(s);
+        if (bank != s->front)
+                (void) service_renew_bank(s, bank); /* it logs, and the next deploy tries again */
 
         /* While a deploy lasts visitors wait for the one that comes. */
         if (bank == s->front && !s->deploy)
                 front_is_empty(s, has_failed);
         else if (s->is_listening)
                 service_put_readers(s);
+        service_store_update(s);
         manager_on_service_changed(s->manager, s);
 }

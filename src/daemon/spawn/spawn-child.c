@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 
 #define CAPABILITIES_MAX 64U
 
@@ -32,54 +34,30 @@ static void reset_signals(const sigset_t *changed) {
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A descriptor for the place @to, which is not among the places below @end but for @to itself: filling those
- * would overwrite it. */
-static int lift(int fd, int to, int end) {
-        int copy;
+/* Before anything is done to a descriptor. */
+static int leave_table(const SpawnShared *shared) {
+        if (shared->table_end == 0 ||
+            close_range((unsigned) shared->table_end, ~0U, CLOSE_RANGE_UNSHARE) >= 0)
+                return 0;
 
-        if (fd >= end || fd == to)
-                return fd;
-
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, end);
-        return copy < 0 ? -errno : copy;
+        return unshare(CLONE_FILES) < 0 ? -errno : 0; /* before Linux 5.9 */
 }
 
-/* dup2() clears close-on-exec, but not of what is in its place already. */
-static int put(int fd, int to) {
-        int r = fd == to ? fcntl(fd, F_SETFD, 0) : dup2(fd, to);
-
-        return r < 0 ? -errno : 0;
-}
-
-/* First everything out of the places that will be filled, then down into them. */
+/* 0, 1, 2, and those that are passed. */
 static int arrange_fds(const SpawnPlan *p, int *fds) {
-        int end = SPAWN_FIRST_FD + (int) p->n_fds;
-        int standard[] = { p->stdin_fd, p->stdout_fd, p->stderr_fd }, r;
+        size_t n_fds = SPAWN_FIRST_FD + p->n_fds;
+        int r;
 
-        for (size_t i = 0; i < p->n_fds; i++) {
-                fds[i] = lift(p->fds[i], SPAWN_FIRST_FD + (int) i, end);
-                if (fds[i] < 0)
-                        return fds[i];
-        }
-        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++) {
-                standard[i] = lift(standard[i], i, end);
-                if (standard[i] < 0)
-                        return standard[i];
-        }
-
-        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++) {
-                r = put(standard[i], i);
-                if (r < 0)
-                        return r;
-        }
-        for (size_t i = 0; i < p->n_fds; i++) {
-                r = put(fds[i], SPAWN_FIRST_FD + (int) i);
-                if (r < 0)
-                        return r;
-        }
+        fds[0] = p->stdin_fd;
+        fds[1] = p->stdout_fd;
+        fds[2] = p->stderr_fd;
+        memcpy(fds + SPAWN_FIRST_FD, p->fds, p->n_fds * sizeof(int));
+        r = fd_arrange(fds, n_fds, 0);
+        if (r < 0)
+                return r;
 
         /* All of ours are close-on-exec; this catches what a library may have left open. */
-        if (close_range((unsigned) end, ~0U, 0) < 0 && errno != ENOSYS)
+        if (close_range((unsigned) n_fds, ~0U, 0) < 0 && errno != ENOSYS)
                 return -errno;
 
         return 0;
@@ -238,7 +216,9 @@ int spawn_child(void *userdata) {
         if (p->has_umask)
                 (void) umask(p->umask);
 
-        r = arrange_fds(p, shared->fds);
+        r = leave_table(shared);
+        if (r >= 0)
+                r = arrange_fds(p, shared->fds);
         if (r < 0)
                 return fail(shared, r, "pass descriptors to");
 

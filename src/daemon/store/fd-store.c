@@ -20,6 +20,10 @@
 
 #define N_EVENTS 64
 
+/* A system call each: thousands that share one inode must not become millions of calls.  What is then kept
+ * twice counts twice. */
+#define N_COMPARED_MAX 128U
+
 typedef struct Entry {
         int fd;
         bool is_polled;
@@ -116,10 +120,17 @@ static bool is_same_file(const FdStore *s, const Entry *e, int fd) {
 }
 
 static bool has(const FdStore *s, int fd, const struct stat *st) {
-        for (size_t i = 0; i < s->n; i++)
-                if (s->entries[i].inode == st->st_ino && s->entries[i].device == st->st_dev &&
-                    is_same_file(s, &s->entries[i], fd))
+        unsigned n_compared = 0;
+
+        for (size_t i = s->n; i-- > 0 && n_compared < N_COMPARED_MAX;) {
+                const Entry *e = &s->entries[i];
+
+                if (e->inode != st->st_ino || e->device != st->st_dev)
+                        continue;
+                if (is_same_file(s, e, fd))
                         return true;
+                n_compared++;
+        }
 
         return false;
 }
@@ -197,29 +208,41 @@ int fd_store_put(FdStore *s, size_t n_max, const char *name, bool is_polled, int
 }
 
 /* The watch goes first: it stays while anybody holds the open file, and its number means another soon. */
-static void drop(FdStore *s, size_t i) {
-        Entry *e = &s->entries[i];
-
+static void drop(FdStore *s, Entry *e) {
         (void) epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, e->fd, NULL); /* ENOENT: it was not watched */
         fd_close_foreign(e->fd);
+        e->fd = -EBADF;
         s->names_bytes -= strlen(e->name) + 1;
-        s->n--;
-        memmove(e, e + 1, (s->n - i) * sizeof(Entry));
+}
+
+/* Closes the gaps, in one go.  Returns how many there were. */
+static size_t pack(FdStore *s) {
+        size_t n = 0, n_gaps;
+
+        for (size_t i = 0; i < s->n; i++)
+                if (s->entries[i].fd >= 0) {
+                        if (n < i)
+                                s->entries[n] = s->entries[i];
+                        n++;
+                }
+
+        n_gaps = s->n - n;
+        s->n = n;
+        return n_gaps;
 }
 
 size_t fd_store_remove(FdStore *s, const char *name) {
-        size_t n_before = s->n;
-
-        for (size_t i = s->n; i-- > 0;)
+        for (size_t i = 0; i < s->n; i++)
                 if (strcmp(s->entries[i].name, name ?: FD_STORE_DEFAULT_NAME) == 0)
-                        drop(s, i);
+                        drop(s, &s->entries[i]);
 
-        return n_before - s->n;
+        return pack(s);
 }
 
 void fd_store_clear(FdStore *s) {
-        while (s->n > 0)
-                drop(s, s->n - 1);
+        for (size_t i = 0; i < s->n; i++)
+                drop(s, &s->entries[i]);
+        (void) pack(s);
 }
 
 int fd_store_poll_fd(const FdStore *s) {
@@ -228,19 +251,17 @@ int fd_store_poll_fd(const FdStore *s) {
 
 size_t fd_store_drop_hung(FdStore *s) {
         struct epoll_event events[N_EVENTS];
-        size_t n_dropped = 0;
         int n;
 
         n = epoll_wait(s->epoll_fd, events, N_EVENTS, 0);
         for (int k = 0; k < n; k++)
                 for (size_t i = 0; i < s->n; i++)
                         if (s->entries[i].fd == events[k].data.fd) {
-                                drop(s, i);
-                                n_dropped++;
+                                drop(s, &s->entries[i]);
                                 break;
                         }
 
-        return n_dropped;
+        return pack(s);
 }
 
 /* ---- what is there ---- */

@@ -19,26 +19,47 @@
 /* At most so many messages in so long: the rest waits in the worker's own queue. */
 #define RATE_INTERVAL_USEC (100 * USEC_PER_MSEC)
 #define RATE_BURST         100U
+#define PAUSE_PER_FD_USEC  40U
 
 struct Notify {
-        Worker *worker; /* borrowed; NULL: nobody's yet */
+        Worker *worker;  /* borrowed; NULL: nobody's yet */
+        sd_event *event; /* borrowed */
         char *path;
         int fd;
         sd_event_source *source;
+        sd_event_source *pause; /* armed: it is not read */
         uint64_t n_refused;
 };
 
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Notify *n = userdata;
+
+        (void) sd_event_source_set_enabled(n->source, SD_EVENT_ON);
+        return 0;
+}
+
+/* Descriptors are dear: to take, to keep and to close hundreds takes longer than all else that a message can
+ * ask for.  Who sends many at once is not listened to for a while. */
+static void pay_for_fds(Notify *n, size_t n_fds) {
+        if (n_fds > 1 &&
+            timer_arm(n->event, &n->pause, n_fds * PAUSE_PER_FD_USEC, on_pause_over, n) >= 0)
+                (void) sd_event_source_set_enabled(n->source, SD_EVENT_OFF);
+}
+
 /* A barrier is a descriptor that is waited for to be closed: by then all earlier messages were acted on,
- * since we read them in order.  What else comes with descriptors wants to store them; what the words of
- * others say still counts, as in systemd. */
-static void check_fds(Notify *n, NotifyMessage *m) {
-        if (m->is_store)
+ * since we read them in order.  Others were stored, or are refused; what the words that they came with say
+ * still counts, as in systemd. */
+static void check_fds(Notify *n, const NotifyMessage *m) {
+        if (m->is_barrier && m->n_fds == 1)
                 return;
 
-        if (m->n_fds != (m->is_barrier ? 1 : 0)) {
-                n->n_refused++;
-                m->is_barrier = false;
-        }
+        pay_for_fds(n, m->n_fds);
+        for (size_t i = 0; i < m->n_fds; i++)
+                if (m->fds[i] >= 0) {
+                        n->n_refused++;
+                        return;
+                }
+        n->n_refused += m->is_barrier; /* without one */
 }
 
 /* Returns false when there is nothing to read. */
@@ -56,9 +77,9 @@ static bool read_one(Notify *n) {
         notify_message_parse(message.text, &m);
         m.fds = message.fds;
         m.n_fds = message.n_fds;
-        check_fds(n, &m);
         if (n->worker)
                 worker_on_message(n->worker, &m);
+        check_fds(n, &m);
         fd_message_done(&message);
         return true;
 }
@@ -111,6 +132,7 @@ int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
         if (!n)
                 return -ENOMEM;
 
+        n->event = event;
         n->fd = bind_to(path, uid);
         if (n->fd < 0)
                 return n->fd;
@@ -144,6 +166,7 @@ Notify *notify_free(Notify *n) {
                 return NULL;
 
         n->source = sd_event_source_disable_unref(n->source);
+        n->pause = timer_disarm(n->pause);
         n->fd = fd_close(n->fd);
         if (n->path)
                 (void) unlink(n->path);

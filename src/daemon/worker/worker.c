@@ -15,6 +15,7 @@
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/generation.h"
+#include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/timer.h"
@@ -366,7 +367,8 @@ static void take_main(Worker *w, pid_t pid) {
         worker_log(w, LOG_INFO, "says that its main process is %d", (int) pid);
 }
 
-void worker_on_message(Worker *w, const NotifyMessage *m) {
+void worker_on_message(Worker *w, NotifyMessage *m) {
+        service_store_obey(w->generation->service, w->build->service->fd_store_max, m);
         if (m->status) {
                 free(w->status_text);
                 w->status_text = strdup(m->status);

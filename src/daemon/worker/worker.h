@@ -91,5 +91,5 @@ pid_t worker_main_pid(const Worker *w);
 /* From Readiness: it has accepted on every address. */
 void worker_on_accepted(Worker *w);
 
-/* From Notify.  Does not free the worker. */
-void worker_on_message(Worker *w, const NotifyMessage *m);
+/* From Notify.  Does not free the worker.  Descriptors that it keeps are taken out of the message. */
+void worker_on_message(Worker *w, NotifyMessage *m);
