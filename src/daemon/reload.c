@@ -335,7 +335,7 @@ static void wake_changing(const Plan *p) {
                 Service *s = p->changes[i] ? p->endpoints[i]->service : NULL;
 
                 if (s && s->is_listening && !service_current(s))
-                        (void) service_wake(s); /* it logs */
+                        (void) service_wake(s, /* slot= */ 0); /* it logs */
         }
 }
 
