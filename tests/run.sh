@@ -140,7 +140,7 @@ full_counts() {
 lint_scripts() {
     has shellcheck || { echo "shellcheck is not installed" && return 77; }
     # shellcheck disable=SC2046 # names of files without spaces
-    shellcheck .ci/run $(find config tests -name '*.sh' ! -path '*/www/*')
+    shellcheck .ci/run debian/*.postinst debian/*.postrm $(find config tests -name '*.sh' ! -path '*/www/*')
 }
 
 lint_manuals() {
@@ -173,6 +173,7 @@ check "format" sh tests/check-format.sh
 check "scripts" lint_scripts
 check "manuals" lint_manuals
 check "install" sh tests/check-install.sh build/test
+check "Debian packages" sh tests/package.sh
 check "cases of the library" sh tests/cases.sh
 if [ -n "$long" ]; then
     check "coverage of the library" sh tests/coverage.sh
