@@ -172,6 +172,11 @@ static int read_command_line(int argc, char *argv[], Ctl *c, char *given) {
         char shorts[OPTIONS_MAX * 2];
         int letter;
 
+        c->n_behind = -1;
+        for (int i = 1; i < argc && c->n_behind < 0; i++)
+                if (strcmp(argv[i], "--") == 0)
+                        c->n_behind = argc - i - 1;
+
         describe_options(longs, shorts);
         while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {
                 CtlResult result;

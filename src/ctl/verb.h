@@ -65,6 +65,12 @@ CtlResult verb_events(Ctl *c, char *const *arguments);
 CtlResult verb_reload(Ctl *c, char *const *arguments);
 CtlResult verb_check(Ctl *c, char *const *arguments);
 
+/* exec.c */
+CtlResult verb_exec(Ctl *c, char *const *arguments);
+
+/* store.c */
+CtlResult verb_store(Ctl *c, char *const *arguments);
+
 /* logs.c */
 CtlResult verb_logs(Ctl *c, char *const *arguments);
 

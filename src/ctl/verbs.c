@@ -89,6 +89,17 @@ const Verb verbs[] = {
         { "check", "[FILE]", 0, 1, "d",
           "Reads and checks a configuration and prints every problem; without a file, the daemon's.",
           verb_check },
+        { "exec", "ENDPOINT... -- ARGV...", 2, 4096, "",
+          "Becomes another program, found in PATH, which holds the sockets of these endpoints from descriptor "
+          "3 up, with LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES and REUSEPORTD_ADDRESS_NAME: under any "
+          "supervisor, in a container, from a shell.  An endpoint without a service listens as long as the "
+          "program runs; one of a service that is a unit is handed to that unit.",
+          verb_exec },
+        { "store", "ENDPOINT...", 1, 4096, "",
+          "Puts the sockets of these endpoints into the file descriptor store of the unit that runs this, in "
+          "ExecStartPre=, so that its main process is given them.  The unit needs NotifyAccess=exec and "
+          "FileDescriptorStoreMax=.",
+          verb_store },
         { "wait", "NAME", 1, 1, "w", "Waits until a service is running, or stopped.", verb_wait },
         { "is-active", "NAME", 1, 1, "",
           "Prints the state of a service, and ends with 0 if visitors are served: running, deploying "

@@ -20,6 +20,7 @@
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/spawn/spawn.h"
+#include "daemon/take.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
@@ -375,6 +376,8 @@ static BusOptions control_options(const Manager *m, const char *usual) {
                 .mode = d->control_group ? 0660 : 0600,
                 .has_group = d->control_group,
                 .group = d->control_gid,
+                .use_outer = d->dbus,
+                .has_take = take_is_open(m),
         };
 
         if (d->control_mode != SETTING_UNSET)
@@ -421,6 +424,10 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
                 r = watch_signals(m);
         if (r >= 0)
                 r = above_new(m->event, &m->above);
+        if (r >= 0)
+                r = outer_bus_new(m, &m->outer_bus);
+        if (r >= 0)
+                r = systemd1_new(m, &m->systemd1);
         if (r < 0) {
                 log_error("Cannot make the event loop: %s", strerror(-r));
                 return r;
@@ -468,6 +475,8 @@ Manager *manager_free(Manager *m) {
         free(m->endpoints);
         m->strangers = strangers_free(m->strangers);
         m->bus = bus_free(m->bus);
+        m->systemd1 = systemd1_free(m->systemd1);
+        m->outer_bus = outer_bus_free(m->outer_bus);
         m->above = above_free(m->above);
         m->null_fd = fd_close(m->null_fd);
         spawn_release();

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/endpoint/endpoint-change.h"
+#include "daemon/endpoint/taker.h"
 #include "daemon/messages.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
@@ -126,6 +127,18 @@ static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
         return 0;
 }
 
+/* Who has taken it would share the visitors of a service. */
+static int check_takers(const Endpoint *e, const EndpointSettings *now, char **reterr_why) {
+        char text[320];
+
+        if (!now->service || !e || e->n_takers == 0)
+                return 0;
+
+        return why_say(reterr_why, -EBUSY,
+                       "endpoint %s is taken by %s; end that before service %s gets it", now->name,
+                       takers_describe(e, text, sizeof(text)), now->service->name);
+}
+
 static int check_addresses_are_free(const Manager *m, const EndpointSettings *now,
                                     char **reterr_why) {
         int r = 0;
@@ -189,6 +202,8 @@ static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
         int r = 0;
 
         find_staying(m, p);
+        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
+                r = check_takers(p->endpoints[i], s->endpoints[i], reterr_why);
         for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
                 if (!p->endpoints[i])
                         r = open_new(m, p, i, reterr_why);

@@ -200,6 +200,7 @@ static EndpointSettings *endpoint_free(EndpointSettings *e) {
         for (size_t i = 0; i < e->n_sockopts; i++)
                 free((char *) e->sockopts[i].text);
         free(e->sockopts);
+        free(e->allow_uids);
         free(e->addresses);
         free(e->name);
         free(e);
@@ -262,7 +263,7 @@ static int load_endpoint(const Tree *node, EndpointSettings *e, Report *report) 
                 tree_problem(node, report, "no address, expected listen_stream or listen_datagram");
 
         set_ipv6_only(e);
-        return 0;
+        return user_resolve_allowed(e, report);
 }
 
 /* Of the two that make a limit each brings the other, with systemd's default. */

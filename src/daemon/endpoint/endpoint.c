@@ -15,6 +15,7 @@
 #include "daemon/endpoint/endpoint-watch.h"
 #include "daemon/endpoint/proc.h"
 #include "daemon/endpoint/sockdiag.h"
+#include "daemon/endpoint/taker.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 
@@ -297,6 +298,9 @@ Endpoint *endpoint_free(Endpoint *e) {
         if (!e)
                 return NULL;
 
+        if (e->n_takers > 0)
+                (void) endpoint_refuse(e); /* who has taken it still holds it */
+        takers_free(e);
         endpoint_close(e);
         free(e->groups);
         settings_unref(e->settings_held);

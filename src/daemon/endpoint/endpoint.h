@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
@@ -60,6 +61,8 @@ struct Endpoint {
         Settings *settings_held; /* a reference, while the manager's settings do not name it any more */
         unsigned n_strangers; /* sockets of others at its addresses, when somebody last looked */
         uint64_t n_reset;     /* visitors who came too late, and datagrams */
+        LIST_HEAD(Takers, Taker) takers; /* who reads it, while it belongs to no service */
+        unsigned n_takers;
 };
 
 /* Opens the sockets: bound, and refusing until endpoint_listen().

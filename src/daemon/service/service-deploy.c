@@ -130,8 +130,14 @@ static int check_templates(const Build *b, char *const *words, char **reterr_why
 }
 
 static int check_request(const DeployRequest *q, char **reterr_why) {
+        const ServiceSettings *s = q->build->service;
         unsigned before = 0;
         int r;
+
+        if (s->unit && (q->build->arguments || q->build->environment))
+                return why_say(reterr_why, -EINVAL,
+                               "%s is the unit %s: its program and its environment are in its own file",
+                               s->name, s->unit);
 
         r = check_templates(q->build, q->build->arguments, reterr_why);
         if (r >= 0)
