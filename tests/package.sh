@@ -22,7 +22,7 @@ list_sources() {
     if command -v git >/dev/null && git -c safe.directory='*' rev-parse --git-dir >/dev/null 2>&1; then
         git -c safe.directory='*' ls-files -z --cached --others --exclude-standard
     else
-        find . -name 'build*' -prune -o ! -type d -print0
+        find . -path './build*' -prune -o ! -type d -print0
     fi
 }
 
