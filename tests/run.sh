@@ -144,10 +144,7 @@ lint_scripts() {
 }
 
 lint_manuals() {
-    has mandoc || { echo "mandoc is not installed" && return 77; }
-    for page in man/*.[1-8] build/test/man/*.[1-8]; do
-        mandoc -Tlint -W warning "$page" || return 1
-    done
+    sh tests/check-manuals.sh man/*.[1-8] build/test/man/*.[1-8]
 }
 
 say "packages"
