@@ -200,15 +200,31 @@ bool reuse_group_is_refusing(const ReuseGroup *g) {
         return g->is_refusing;
 }
 
+/* One that does not listen must be left alone: it would be marked as shut all the same, and when it listens
+ * again every connection that it accepts is born shut. */
+static int shut(int fd) {
+        socklen_t size = sizeof(int);
+        int listens;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
+                return -errno;
+        if (!listens)
+                return 0;
+
+        return shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN ? -errno : 0;
+}
+
 /* Streams stop listening.  Returns the first error, after having tried all. */
 static int shut_all(const ReuseTable *t) {
         int error = 0;
 
         for (unsigned bank = 0; bank < t->n_banks; bank++)
-                for (unsigned slot = 0; slot < t->n_slots[bank]; slot++)
-                        if (shutdown(t->places[bank][slot].fd, SHUT_RDWR) < 0 &&
-                            errno != ENOTCONN && error >= 0) /* ENOTCONN: it does not listen */
-                                error = -errno;
+                for (unsigned slot = 0; slot < t->n_slots[bank]; slot++) {
+                        int r = shut(t->places[bank][slot].fd);
+
+                        if (r < 0 && error >= 0)
+                                error = r;
+                }
 
         return error;
 }
