@@ -83,6 +83,18 @@ static unsigned line_of(const char *text, const char *at) {
         return line;
 }
 
+/* Of one that was read before. */
+static int text_from_before(const char *path, Report *report, char **ret) {
+        const char *text = settings_texts_find(report->texts, path);
+
+        if (!text)
+                return refuse(path, report,
+                              "this was not read before, expected one of those that were");
+
+        *ret = strdup(text);
+        return *ret ? 0 : -ENOMEM;
+}
+
 int reader_text(const char *path, Report *report, char **ret) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -90,6 +102,9 @@ int reader_text(const char *path, Report *report, char **ret) {
         struct stat st;
         size_t n = 0;
         int r;
+
+        if (report->texts && report->texts->are_frozen)
+                return text_from_before(path, report, ret);
 
         /* O_NONBLOCK: a FIFO without a writer must not hold us. */
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -124,6 +139,8 @@ int reader_text(const char *path, Report *report, char **ret) {
         shorter = realloc(text, n + 1);
         if (shorter)
                 text = shorter;
+        if (report->texts && settings_texts_put(report->texts, path, text) < 0)
+                return -ENOMEM;
         *ret = TAKE_PTR(text);
         return 0;
 }
