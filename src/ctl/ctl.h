@@ -54,8 +54,9 @@ typedef struct Ctl {
 
         bool has_colors;
         sd_bus *bus;
-        bool has_news;   /* a signal came since this was last cleared */
-        bool is_lenient; /* whether a daemon is there is only a question */
+        bool has_news;      /* a signal came since this was last cleared */
+        bool may_come_back; /* a connection that is lost is tried again by the caller, and not told */
+        bool is_lenient;    /* whether a daemon is there is only a question */
 } Ctl;
 
 /* A line on standard error, "reuseportctl: …"; --quiet does not silence it. */

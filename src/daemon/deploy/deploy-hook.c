@@ -34,7 +34,7 @@ static int make_environment(const Deploy *d, const char *result, char ***ret) {
         int r;
 
         snprintf(generation, sizeof(generation), "%u", d->result.generation);
-        snprintf(step, sizeof(step), "%zu", d->n_steps_done);
+        snprintf(step, sizeof(step), "%u", d->n_steps_done);
 
         r = strv_copy(d->build->environment, &environment);
         if (r >= 0)

@@ -114,9 +114,17 @@ static void set_port(ReuseAddress *address, uint16_t port) {
                 address->in6.sin6_port = htons(port);
 }
 
+static void release_names(const Endpoint *e, const ReuseGroup *g) {
+        for (unsigned bank = 0; g && bank < reuse_group_n_banks(g); bank++)
+                for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
+                        state_release_fd(e->manager->state, reuse_group_fd(g, bank, slot));
+}
+
 static void close_groups(Endpoint *e) {
-        for (size_t i = 0; i < e->n_groups; i++)
+        for (size_t i = 0; i < e->n_groups; i++) {
+                release_names(e, e->groups[i]);
                 e->groups[i] = reuse_group_free(e->groups[i]);
+        }
         e->n_groups = 0;
 }
 
@@ -166,22 +174,24 @@ static int open_groups(Endpoint *e, const ReuseGroupOptions *options, bool is_la
         return first;
 }
 
-int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_slots,
-                 Endpoint **ret) {
-        _cleanup_(endpoint_freep) Endpoint *e = NULL;
-        const ReuseGroupOptions options = {
+static ReuseGroupOptions group_options(const Endpoint *e) {
+        const EndpointSettings *s = e->settings;
+
+        return (ReuseGroupOptions){
                 .n_banks = 2,
-                .n_slots = n_slots,
-                .backlog = settings->backlog,
-                .is_exclusive = settings->is_exclusive,
+                .backlog = s->backlog,
+                .is_exclusive = s->is_exclusive,
                 .is_refusing = true,
                 .has_marks = true,
-                .has_owner = manager->has_socket_owner,
-                .owner = manager->socket_owner,
-                .sockopts = settings->sockopts,
-                .n_sockopts = settings->n_sockopts,
+                .has_owner = e->manager->has_socket_owner,
+                .owner = e->manager->socket_owner,
+                .sockopts = s->sockopts,
+                .n_sockopts = s->n_sockopts,
         };
-        int r;
+}
+
+int endpoint_new_closed(Manager *manager, const EndpointSettings *settings, Endpoint **ret) {
+        _cleanup_(endpoint_freep) Endpoint *e = NULL;
 
         e = calloc(1, sizeof(*e));
         if (!e)
@@ -192,6 +202,23 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
         e->groups = calloc(settings->n_addresses, sizeof(ReuseGroup *));
         if (!e->groups)
                 return -ENOMEM;
+
+        *ret = TAKE_PTR(e);
+        return 0;
+}
+
+int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_slots,
+                 Endpoint **ret) {
+        _cleanup_(endpoint_freep) Endpoint *e = NULL;
+        ReuseGroupOptions options;
+        int r;
+
+        r = endpoint_new_closed(manager, settings, &e);
+        if (r < 0)
+                return r;
+
+        options = group_options(e);
+        options.n_slots = n_slots;
 
         /* A port that was free on one address may be taken on the next. */
         for (unsigned i = 1; i <= PORT_TRIES_MAX; i++) {
@@ -257,6 +284,7 @@ Endpoint *endpoint_free(Endpoint *e) {
                 return NULL;
 
         endpoint_close(e);
+        state_remove(e->manager->state, "endpoint", e->id);
         free(e->groups);
         settings_unref(e->settings_held);
         free(e);
@@ -280,6 +308,25 @@ static ReuseRule own_rule(const Endpoint *e, const ReuseRule *rule) {
         }
 
         return own;
+}
+
+int endpoint_adopt_group(Endpoint *e, const ReuseMember *members, size_t n_members,
+                         const ReuseRule *rule) {
+        ReuseGroupOptions options = group_options(e);
+        ReuseRule own;
+        int r;
+
+        assert(e->n_groups < e->settings->n_addresses);
+
+        if (rule) {
+                own = own_rule(e, rule);
+                options.rule = &own;
+                options.is_refusing = false;
+        }
+        r = reuse_group_adopt(members, n_members, &options, &e->groups[e->n_groups]);
+        if (r >= 0)
+                e->n_groups++;
+        return r;
 }
 
 int endpoint_set_rule(Endpoint *e, const ReuseRule *rule) {

@@ -38,6 +38,7 @@ typedef struct EndpointSocket {
 } EndpointSocket;
 
 struct Endpoint {
+        uint64_t id;                      /* of its record; 0: it has none yet */
         Manager *manager;                 /* borrowed */
         Service *service;                 /* borrowed; NULL: belongs to none */
         const EndpointSettings *settings; /* borrowed from the manager's Settings */
@@ -57,6 +58,18 @@ struct Endpoint {
  * What fails is logged, with who holds the address.  Returns 0 or a negative errno. */
 int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_slots,
                  Endpoint **ret);
+
+/* One without sockets, for those that come back.  Returns 0 or -ENOMEM. */
+int endpoint_new_closed(Manager *manager, const EndpointSettings *settings, Endpoint **ret);
+
+/* Takes the sockets of its next address back.
+ *
+ * @members  as reuse_group_adopt() takes them; taken on success
+ * @rule     to listen by, which counts slots by worker; NULL: it refuses
+ *
+ * Returns 0 or a negative error. */
+int endpoint_adopt_group(Endpoint *e, const ReuseMember *members, size_t n_members,
+                         const ReuseRule *rule);
 
 /* From Manager: the same sockets by other settings; what can be changed on them is changed.  What fails is
  * logged. */

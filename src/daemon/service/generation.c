@@ -244,6 +244,17 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+int generation_restart_at(GenerationSlot *slot, uint64_t deadline_usec) {
+        return timer_arm_at(slot->generation->service->manager->event, &slot->restart,
+                            deadline_usec, on_restart, slot);
+}
+
+void generation_resume(Generation *g) {
+        for (unsigned i = 0; i < g->n_places; i++)
+                if (g->slots[i].worker)
+                        worker_resume(g->slots[i].worker);
+}
+
 static bool shares_sockets(const Generation *g) {
         for (size_t i = 0; i < g->n_endpoints; i++)
                 if (g->endpoints[i]->settings->is_shared)

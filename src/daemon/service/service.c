@@ -44,8 +44,8 @@ static LogFields fields_of(const Service *s) {
                 log_fields(level, &fields_, "%s: " format, (s)->settings->name, ##__VA_ARGS__); \
         } while (false)
 
-int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
-        _cleanup_(service_freep) Service *s = NULL;
+int service_new_empty(Manager *manager, const ServiceSettings *settings, Service **ret) {
+        Service *s;
 
         s = calloc(1, sizeof(*s));
         if (!s)
@@ -55,6 +55,18 @@ int service_new(Manager *manager, const ServiceSettings *settings, Service **ret
         s->settings = settings;
         TAILQ_INIT(&s->door_line);
         LIST_INIT(&s->hooks);
+        *ret = s;
+        return 0;
+}
+
+int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
+        _cleanup_(service_freep) Service *s = NULL;
+        int r;
+
+        r = service_new_empty(manager, settings, &s);
+        if (r < 0)
+                return r;
+
         s->endpoints = calloc(settings->n_endpoints, sizeof(Endpoint *));
         if (!s->endpoints)
                 return -ENOMEM;
@@ -78,6 +90,7 @@ Service *service_free(Service *s) {
 
         if (s->is_leaving)
                 LIST_REMOVE(s, leaving_others);
+        state_remove(s->manager->state, "service", s->id);
         service_scale_end(s);
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
@@ -147,18 +160,26 @@ static bool adjust_rule(const Service *s, const Endpoint *e, ReuseRule *rule) {
         return from || to;
 }
 
-/* Puts the rule of one endpoint in force; one that nobody serves refuses, one that somebody does listens. */
-static int put_endpoint_rule(const Service *s, Endpoint *e, const ReuseRule *rule) {
-        ReuseRule own = *rule;
+bool service_rule_of(const Service *s, const Endpoint *e, ReuseRule *ret) {
+        ReuseRule own = make_rule(s);
 
-        if (e->n_groups == 0)
-                return 0;
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (!bank_serves(s, bank, e))
                         memset(own.live[bank], 0, sizeof(own.live[bank]));
         if (!bank_serves(s, own.door.bank, e))
                 own.door.is_open = false;
-        if (!adjust_rule(s, e, &own))
+
+        *ret = own;
+        return adjust_rule(s, e, ret);
+}
+
+/* Puts the rule of one endpoint in force; one that nobody serves refuses, one that somebody does listens. */
+static int put_endpoint_rule(const Service *s, Endpoint *e) {
+        ReuseRule own;
+
+        if (e->n_groups == 0)
+                return 0;
+        if (!service_rule_of(s, e, &own))
                 return reuse_group_is_refusing(e->groups[0]) ? 0 : endpoint_refuse(e);
         if (reuse_group_is_refusing(e->groups[0]) && s->is_listening)
                 return endpoint_listen(e, &own);
@@ -167,11 +188,10 @@ static int put_endpoint_rule(const Service *s, Endpoint *e, const ReuseRule *rul
 }
 
 int service_put_rule(Service *s) {
-        ReuseRule rule = make_rule(s);
         int r;
 
         for (size_t i = 0; i < s->n_held; i++) {
-                r = put_endpoint_rule(s, s->endpoints[i], &rule);
+                r = put_endpoint_rule(s, s->endpoints[i]);
                 if (r < 0) {
                         service_log(s, LOG_ERR,
                                     "The rule of endpoint %s cannot be replaced: %s; the one before stays "
@@ -542,5 +562,28 @@ void service_on_generation_gone(Service *s, Generation *g) {
                 front_is_empty(s, has_failed);
         else if (s->is_listening)
                 service_put_readers(s);
+        manager_on_service_changed(s->manager, s);
+}
+
+void service_resume(Service *s) {
+        LogFields fields = fields_of(s);
+
+        if (s->is_listening) {
+                (void) service_put_rule(s);
+                service_put_readers(s);
+        }
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank]) {
+                        log_fields(LOG_INFO, &fields, "%s/%u: %u workers go on in %s",
+                                   s->settings->name, s->banks[bank]->number,
+                                   generation_n_workers(s->banks[bank]), bank_color(bank));
+                        generation_resume(s->banks[bank]);
+                }
+
+        service_scale_resume(s);
+        service_idle_resume(s);
+        if (s->deploy)
+                deploy_resume(s->deploy);
+        service_idle_update(s);
         manager_on_service_changed(s->manager, s);
 }

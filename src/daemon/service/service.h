@@ -40,6 +40,7 @@ typedef enum ServiceState {
 #define SERVICE_RESULTS_MAX 64U
 
 struct Service {
+        uint64_t id;                     /* of its record; 0: it has none yet */
         Manager *manager;                /* borrowed */
         const ServiceSettings *settings; /* borrowed from the manager's Settings */
         Endpoint **endpoints; /* in the order of the settings; borrowed from the manager */
@@ -73,6 +74,10 @@ struct Service {
 
 /* Takes the endpoints that it names from @manager.  Returns 0 or a negative errno. */
 int service_new(Manager *manager, const ServiceSettings *settings, Service **ret);
+
+/* One that comes back from before, in two steps: empty; and, when all that it has is there, it goes on. */
+int service_new_empty(Manager *manager, const ServiceSettings *settings, Service **ret);
+void service_resume(Service *s);
 Service *service_free(Service *s);
 DEFINE_CLEANUP(Service, service_free)
 
@@ -138,6 +143,9 @@ unsigned service_n_workers(const Service *s);
  * error, which is logged. */
 int service_put_rule(Service *s);
 
+/* The rule of one endpoint.  Returns false if nobody serves it: then it refuses. */
+bool service_rule_of(const Service *s, const Endpoint *e, ReuseRule *ret);
+
 /* Says for every socket that listens who reads it. */
 void service_put_readers(Service *s);
 
@@ -182,6 +190,9 @@ int service_grow_bank(Service *s, unsigned bank, unsigned n_workers);
 
 /* Does what a scale has asked for and a deploy had to come first. */
 void service_scale_go_on(Service *s);
+
+/* Of one that comes back from before: slots that are given up are drained. */
+void service_scale_resume(Service *s);
 
 /* Slots that are given up are no longer drained: the ports refuse. */
 void service_scale_end(Service *s);

@@ -42,11 +42,19 @@ void notify_message_parse(char *text, NotifyMessage *ret);
  * negative errno. */
 int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret);
 
+/* The same with a socket that is there already.
+ *
+ * @fd  taken always */
+int notify_adopt(Worker *worker, sd_event *event, const char *path, int fd, Notify **ret);
+
 /* Removes the path as well. */
 Notify *notify_free(Notify *n);
 DEFINE_CLEANUP(Notify, notify_free)
 
 const char *notify_path(const Notify *n);
+
+/* Borrowed. */
+int notify_fd(const Notify *n);
 
 /* Reads what is queued now, without waiting: a worker that died may have spoken before. */
 void notify_drain(Notify *n);
