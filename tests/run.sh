@@ -93,16 +93,39 @@ has_cmocka() {
     pkg-config --exists cmocka
 }
 
+# pytest_run NAME OPTION… leaves build/results/integration-NAME.xml.
+pytest_run() {
+    name=$1
+    shift
+    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --junitxml="$results/integration-$name.xml" \
+        -o junit_suite_name="integration, $name" "$@" tests/integration
+    [ -s "$results/integration-$name.xml" ] || record failed "integration tests, $name" "no results"
+}
+
+# Most tests wait more than they work, so several run at once, and then those that measure time, alone.  The
+# full counts are load enough.
 integration_tests() {
     if ! "$python" -c 'import pytest' 2>/dev/null; then
         record skipped "integration tests, $1" "python3-pytest is not installed"
         return
     fi
     say "integration tests, $1"
-    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$2" \
-        --junitxml="$results/integration-$2.xml" -o junit_suite_name="integration, $1" \
-        tests/integration
-    [ -s "$results/integration-$2.xml" ] || record failed "integration tests, $1" "no results"
+    if [ -n "${REUSEPORT_TEST_LONG:-}" ] || ! "$python" -c 'import xdist' 2>/dev/null; then
+        pytest_run "$2" --build="build/$2"
+        return
+    fi
+    pytest_run "$2" --build="build/$2" -n 4 -m "not alone"
+    say "integration tests that measure time, $1"
+    pytest_run "$2-alone" --build="build/$2" -m alone
+}
+
+# Each in a booted systemd of its own; tests that no box can be had for are skipped, each with the reason.
+systemd_tests() {
+    "$python" -c 'import pytest' 2>/dev/null || return  # counted above
+    say "tests in a booted systemd"
+    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$1" \
+        --junitxml="$results/systemd.xml" -o junit_suite_name="in a booted systemd" tests/systemd
+    [ -s "$results/systemd.xml" ] || record failed "tests in a booted systemd" "no results"
 }
 
 # With --long.
@@ -157,6 +180,7 @@ if [ -n "$long" ]; then
 fi
 
 [ -x build/test/src/daemon/reuseportd ] && full_counts integration_tests "gcc" test
+[ -x build/test/src/daemon/reuseportd ] && full_counts systemd_tests test
 [ -x build/asan/src/daemon/reuseportd ] && integration_tests "ASan and UBSan" asan
 [ -z "$long" ] || check "bare Debian 12" sh tests/bare-debian.sh
 

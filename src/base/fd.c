@@ -30,6 +30,56 @@ int fd_move_above_stdio(int fd) {
         return copy;
 }
 
+/* Those that are still needed make way before their number is taken. */
+static int make_way(int *fds, size_t n_fds, int number, int above) {
+        int other = -EBADF;
+
+        for (size_t i = 0; i < n_fds; i++) {
+                if (fds[i] != number)
+                        continue;
+                if (other < 0)
+                        other = fcntl(number, F_DUPFD_CLOEXEC, above);
+                if (other < 0)
+                        return -errno;
+                fds[i] = other;
+        }
+
+        return 0;
+}
+
+static bool is_among(const int *fds, size_t n_fds, int fd) {
+        for (size_t i = 0; i < n_fds; i++)
+                if (fds[i] == fd)
+                        return true;
+
+        return false;
+}
+
+int fd_arrange(int *fds, size_t n_fds, int first) {
+        int end = first + (int) n_fds;
+
+        for (size_t i = 0; i < n_fds; i++) {
+                int number = first + (int) i, fd = fds[i], r;
+
+                if (fd == number) {
+                        if (fcntl(number, F_SETFD, 0) < 0)
+                                return -errno;
+                        continue;
+                }
+
+                r = make_way(fds + i + 1, n_fds - i - 1, number, end);
+                if (r < 0)
+                        return r;
+                if (dup2(fd, number) < 0)
+                        return -errno;
+                /* One of an earlier place has the same number as it had to begin with, and stays. */
+                if (!(fd >= first && fd < number) && !is_among(fds + i + 1, n_fds - i - 1, fd))
+                        (void) close(fd);
+        }
+
+        return 0;
+}
+
 int fd_set_nonblock(int fd, bool nonblock) {
         int flags, wanted;
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/cleanup.h"
 
@@ -23,6 +24,14 @@ static inline void fd_closep(int *fd) {
  *
  * Returns the descriptor to use from now on, or a negative errno. */
 int fd_move_above_stdio(int fd);
+
+/* Makes @fds the descriptors @first, @first + 1, …, which pass through exec; for a process that is about to
+ * do that, between fork() and exec too.  What had one of these numbers and is not among @fds is closed, and
+ * so are the numbers that @fds had.  A descriptor may be there more than once.
+ *
+ * At any time there is one more than there were, not twice as many.  Returns 0 or a negative errno, and then
+ * some have moved. */
+int fd_arrange(int *fds, size_t n_fds, int first);
 
 /* Returns 1 if that was a change, 0 if not, or a negative errno.  All who share the open file see it. */
 int fd_set_nonblock(int fd, bool nonblock);

@@ -74,11 +74,16 @@ static json_t *last_deploy_from(const char *service, const json_t *row) {
                          number_at(row, 6));
 }
 
+static json_t *store_from(const json_t *row) {
+        return json_pack("{s:I, s:I, s:I}", "descriptors", number_at(row, 0), "limit",
+                         number_at(row, 1), "refused", number_at(row, 2));
+}
+
 json_t *service_from_properties(const json_t *p) {
         const json_t *d = json_object_get(p, "Deploy");
 
         return json_pack(
-                        "{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:O, s:O, s:o, s:O, s:O}",
+                        "{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:O, s:O, s:o, s:O, s:o, s:O}",
                         "name", client_text(p, "Name"), "state", client_text(p, "State"),
                         "generation", number_or_null(client_number(p, "Generation")), "color",
                         text_or_null(client_text(p, "Color")), "workers_ready",
@@ -90,7 +95,8 @@ json_t *service_from_properties(const json_t *p) {
                         json_object_get(p, "Connections"), "hints", json_object_get(p, "Hints"),
                         "last_deploy",
                         last_deploy_from(client_text(p, "Name"), json_object_get(p, "LastDeploy")),
-                        "endpoints", json_object_get(p, "Endpoints"), "sequence",
+                        "endpoints", json_object_get(p, "Endpoints"), "store",
+                        store_from(json_object_get(p, "Store")), "sequence",
                         json_object_get(p, "Sequence"));
 }
 

@@ -70,6 +70,17 @@ static void print_connections(const json_t *s, FILE *out) {
         fprintf(out, "%s\n", json_object_size(connections) > 0 ? "" : " none");
 }
 
+static void print_store(const json_t *store, FILE *out) {
+        if (number(store, "limit") == 0 && number(store, "descriptors") == 0)
+                return;
+
+        fprintf(out, "        Store: %lld of %lld descriptors kept for successors",
+                number(store, "descriptors"), number(store, "limit"));
+        if (number(store, "refused") > 0)
+                fprintf(out, ", %lld refused", number(store, "refused"));
+        fputc('\n', out);
+}
+
 static void print_deploys(const json_t *s, FILE *out) {
         const json_t *deploy = json_object_get(s, "deploy"),
                      *last = json_object_get(s, "last_deploy");
@@ -118,6 +129,7 @@ static CtlResult print_service(const Ctl *c, const json_t *s) {
                         fprintf(out, " %s", json_string_value(item));
         fputc('\n', out);
         print_connections(s, out);
+        print_store(json_object_get(s, "store"), out);
         print_deploys(s, out);
         result = print_workers(c, s, out);
         json_array_foreach(json_object_get(s, "hints"), i, item)

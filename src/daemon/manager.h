@@ -17,14 +17,18 @@
 #include "daemon/bus/bus.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/endpoint/strangers.h"
+#include "daemon/outer-bus.h"
 #include "daemon/service/service.h"
 #include "daemon/state/state.h"
+#include "daemon/systemd1.h"
 #include "settings/settings.h"
 
 struct Manager {
         sd_event *event;
         Above *above;
         Bus *bus;
+        OuterBus *outer_bus;
+        Systemd1 *systemd1;
         struct Reexec *reexec;  /* one is being prepared */
         const char *program;    /* borrowed: our own file, from the beginning */
         char *const *arguments; /* borrowed: of the command line */
@@ -41,6 +45,7 @@ struct Manager {
         sd_event_source *chores;
         char *runtime_directory;
         int lock_fd;
+        int null_fd;               /* /dev/null, for workers to read from and to write to */
         uint64_t n_notify_sockets; /* ever made: their names */
         uint32_t seed;             /* of the hashes in the rules */
         bool has_socket_owner;

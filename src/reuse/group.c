@@ -46,6 +46,12 @@ int reuse_socket_set_deaf(int fd, bool is_deaf) {
         return 0;
 }
 
+int reuse_socket_set_open(int fd, bool is_open) {
+        int value = is_open;
+
+        return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
 static bool is_shut(int fd) {
         struct pollfd polled = { .fd = fd };
 
@@ -208,10 +214,10 @@ static int shut(int fd) {
 
         if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
                 return -errno;
-        if (!listens)
-                return 0;
+        if (listens && shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN)
+                return -errno;
 
-        return shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN ? -errno : 0;
+        return reuse_socket_set_open(fd, false);
 }
 
 /* Streams stop listening.  Returns the first error, after having tried all. */
@@ -222,8 +228,7 @@ static int shut_all(const ReuseTable *t) {
                 for (unsigned slot = 0; slot < t->n_slots[bank]; slot++) {
                         int r = shut(t->places[bank][slot].fd);
 
-                        if (r < 0 && error >= 0)
-                                error = r;
+                        error = r < 0 && error >= 0 ? r : error;
                 }
 
         return error;
@@ -257,9 +262,14 @@ int reuse_group_refuse(ReuseGroup *g) {
 
 static int listen_as_planned(ReuseGroup *g, ReuseJoined *reterr_who) {
         ReuseTable *t = &g->table;
-        int r;
+        int r = 0;
 
-        r = reuse_group_apply_rule(g, &g->rule, reuse_table_fd_at(t, 0));
+        /* all before the first listens: the one that carries the rule could not, beside closed ones */
+        for (unsigned i = 0; r >= 0 && i < t->n_joined; i++)
+                r = reuse_socket_set_open(reuse_table_fd_at(t, i), true);
+
+        if (r >= 0)
+                r = reuse_group_apply_rule(g, &g->rule, reuse_table_fd_at(t, 0));
         for (unsigned i = 0; r >= 0 && i < t->n_joined; i++) {
                 *reterr_who = t->joined[i];
                 r = reuse_group_listen_fd(g, reuse_table_fd_at(t, i));

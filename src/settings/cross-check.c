@@ -258,6 +258,16 @@ static void check_fd_protocol(const ServiceSettings *service, Report *report) {
                                n);
 }
 
+static void check_store(const ServiceSettings *service, Report *report) {
+        char path[KEY_PATH_SIZE];
+
+        if (service->fd_store_max > 0 && service->fd_protocol != FD_PROTOCOL_SYSTEMD)
+                report_problem(report, service_place(service, "fd_store_max"),
+                               key_path("services", service->name, "fd_store_max", path),
+                               "what is stored could not be given back, expected it with "
+                               "fd_protocol = \"systemd\" only");
+}
+
 static void check_signal(const ServiceSettings *service, Report *report) {
         const Preset *preset = service->preset ? preset_find(service->preset) : NULL;
         char path[KEY_PATH_SIZE], name[32];
@@ -414,9 +424,11 @@ static void check_endpoint(const EndpointSettings *e, Report *report) {
 }
 
 static void check_service(const ServiceSettings *service, Report *report) {
+        check_unit(service, report);
         check_delays(service, report);
         check_activation(service, report);
         check_fd_protocol(service, report);
+        check_store(service, report);
         check_signal(service, report);
         check_templates(service, report);
         check_files(service, report);

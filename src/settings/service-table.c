@@ -66,12 +66,25 @@ static const SettingRow rows[] = {
                         .name = "exec_start",
                         .kind = &value_kind_argv,
                         AT(exec_start),
-                        .is_required = true,
-                        .default_words = "required",
+                        .default_words = "this or unit is required",
                         .applies = APPLIES_TO_NEW_WORKERS,
                         .help = "The program, by its absolute path, and its arguments, as an "
                                 "array of strings with templates.\n"
                                 "No shell reads it; a single string is refused.",
+        },
+        {
+                        .name = "unit",
+                        .kind = &value_kind_string,
+                        AT(unit),
+                        .default_words = "none",
+                        .applies = APPLIES_TO_NEW_WORKERS,
+                        .help = "A unit of systemd that runs in place of a program of ours, as "
+                                "\"web@%c.service\": started, stopped and watched over D-Bus; its "
+                                "sandbox, its limits and its output are systemd's affair.\n"
+                                "%c or %g must stand in it, so that two generations are two units; "
+                                "%i, if there is more than one worker.\n"
+                                "It gets its sockets by ExecStartPre=reuseportctl store or "
+                                "ExecStart=reuseportctl exec, see reuseportctl(1).",
         },
         {
                         .name = "preset",
@@ -459,6 +472,25 @@ static const SettingRow rows[] = {
                         .default_words = "none",
                         .applies = APPLIES_TO_NEW_WORKERS,
                         .help = "The same, after a worker has ended.",
+        },
+        {
+                        .name = "fd_store_max",
+                        .kind = &value_kind_integer,
+                        AT(fd_store_max),
+                        .max = STORED_FDS_MAX,
+                        .default_text = "0",
+                        .applies = APPLIES_TO_NEW_WORKERS,
+                        .help = "How many descriptors the workers of the service may store for their "
+                                "successors, by FDSTORE=1 with FDNAME, FDPOLL and FDSTOREREMOVE as in "
+                                "sd_notify(3).  It is in their environment as FDSTORE.\n"
+                                "Each worker that starts later, also of another generation, gets all "
+                                "of them by LISTEN_FDS and LISTEN_FDNAMES behind its sockets, in the "
+                                "order in which they came.  One store serves the whole service: where "
+                                "a worker wants its own, it puts $REUSEPORTD_WORKER into FDNAME.  The "
+                                "store is emptied when the service is stopped or has failed, not while "
+                                "it sleeps.\n"
+                                "Only with fd_protocol = \"systemd\": other dialects have no words for "
+                                "them.",
         },
 };
 

@@ -4,7 +4,8 @@
  *     bench-spawn [--floor PORT PROGRAM]
  *
  * --floor is the other half of bench-daemon.py: the least that can be done on demand.  It listens, waits with
- * poll(), and executes PROGRAM with the socket, again and again. */
+ * poll(), and executes PROGRAM with the socket, again and again.  The program has a socket to say READY=1 to, so
+ * that it does what it does under the daemon; nobody reads that while it runs. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -145,10 +147,26 @@ static int listen_at(uint16_t port) {
         return fd;
 }
 
+/* @word  becomes the variable for it */
+static int open_notify(char *word, size_t size_bytes) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/bench-floor-%d",
+                        (int) getpid());
+        (void) unlink(address.sun_path);
+        if (fd < 0 || bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+                give_up("notify");
+        (void) snprintf(word, size_bytes, "NOTIFY_SOCKET=%s", address.sun_path);
+        return fd;
+}
+
 static int run_floor(uint16_t port, char *program) {
-        static char pid_word[32], fds[] = "LISTEN_FDS=1", quick[] = "--exit-after=60";
-        char *argv[] = { program, quick, NULL }, *environment[] = { fds, pid_word, NULL };
+        static char pid_word[32], fds[] = "LISTEN_FDS=1", quick[] = "--exit-after=30", notify[160];
+        char *argv[] = { program, quick, NULL }, *environment[] = { fds, pid_word, notify, NULL };
         struct pollfd p = { .fd = listen_at(port), .events = POLLIN };
+        int notify_fd = open_notify(notify, sizeof(notify));
+        char message[512];
 
         printf("floor: listens\n");
         (void) fflush(stdout);
@@ -166,6 +184,8 @@ static int run_floor(uint16_t port, char *program) {
                         _exit(127);
                 }
                 (void) waitpid(pid, NULL, 0);
+                while (recv(notify_fd, message, sizeof(message), 0) > 0)
+                        ;
                 printf("floor: sleeps\n");
                 (void) fflush(stdout);
         }

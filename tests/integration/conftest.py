@@ -30,6 +30,10 @@ def prepare_mounts():
         MOUNTED.append("/run/systemd")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures time, so nothing else may run beside it")
+
+
 def pytest_sessionstart(session):
     try:
         prepare_mounts()
@@ -98,10 +102,17 @@ def house(build):
 
 
 @pytest.fixture
-def show(request, capsys):
+def show(request, record_property):
     """Says a figure that a reader of the whole run wants to see, also when the test passes."""
     def say(text):
-        with capsys.disabled():
-            print(f"\n    {request.node.name}: {text}", end="", flush=True)
+        record_property("figure", text)
 
     return say
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The figures, after all tests: where several run at once nobody can print in between."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties if report.when == "call" else ():
+            if name == "figure":
+                terminalreporter.write_line(f"    {report.nodeid.split('::')[-1]}: {text}")

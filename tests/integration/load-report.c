@@ -61,6 +61,8 @@ void load_report_count_server(LoadReport *r, int pid, const char *version) {
                 i++;
         if (pid > 0 && i == r->n_pids && i < PIDS_MAX)
                 r->pids[r->n_pids++] = pid;
+        if (pid > 0 && i < PIDS_MAX)
+                r->n_by_pid[i]++;
 
         i = 0;
         while (i < r->n_versions && strcmp(r->versions[i].name, version) != 0)
@@ -95,6 +97,9 @@ void load_report_print(const LoadReport *r, uint64_t duration_usec, FILE *to) {
         fprintf(to, ", \"pids\": [");
         for (unsigned i = 0; i < r->n_pids; i++)
                 fprintf(to, "%s%d", i > 0 ? ", " : "", r->pids[i]);
+        fprintf(to, "], \"n_by_pid\": [");
+        for (unsigned i = 0; i < r->n_pids; i++)
+                fprintf(to, "%s%" PRIu64, i > 0 ? ", " : "", r->n_by_pid[i]);
         fprintf(to, "], \"versions\": {");
         for (unsigned i = 0; i < r->n_versions; i++)
                 fprintf(to, "%s\"%s\": %" PRIu64, i > 0 ? ", " : "", r->versions[i].name,

@@ -29,6 +29,7 @@ typedef struct LoadReport {
         uint64_t max_usec;
         uint64_t histogram[HISTOGRAM_LENGTH];
         int pids[PIDS_MAX];
+        uint64_t n_by_pid[PIDS_MAX];
         unsigned n_pids;
         struct {
                 char name[VERSION_SIZE];

@@ -5,7 +5,7 @@ import os
 import socket
 
 import pytest
-from house import count, get, toy, wait_answers, wait_workers
+from house import count, get, toy, wait_answers
 
 
 def ask_datagram(port, text=b"hello", host="127.0.0.1"):
@@ -58,8 +58,8 @@ def listening():
 
 
 def test_visitors_reach_every_worker_and_none_is_lost(house):
-    house.run(toy(workers=4))
-    wait_workers(4)
+    daemon = house.run(toy(workers=4))
+    daemon.log.wait("toy: .* ready", times=4)  # an answer may come from before the rule names only some
     requests = count(20000, 400000)
     result = house.load("--address=127.0.0.1:8080", f"--count={requests}", "--seconds=300").result(330)
     assert result["answered"] == requests and result["lost"] == 0, result
@@ -67,8 +67,8 @@ def test_visitors_reach_every_worker_and_none_is_lost(house):
 
 
 def test_visitors_who_stay_are_served_as_well(house):
-    house.run(toy(workers=2))
-    wait_workers(2)
+    daemon = house.run(toy(workers=2))
+    daemon.log.wait("toy: .* ready", times=2)
     requests = count(20000, 1000000)
     result = house.load("--address=[::1]:8080", "--keep-alive", f"--count={requests}", "--clients=32",
                         "--seconds=300").result(330)

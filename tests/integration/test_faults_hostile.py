@@ -41,6 +41,7 @@ def beside(house, text, settings="", hundreds=3):
     return max(found[n + 1:]), daemon
 
 
+@pytest.mark.alone
 def test_h1_a_flood_of_messages_holds_nobody_else(house):
     hundreds = count(3, 60)
     flood = 'speaker = Speaker()\ntell("hostile")\nwhile True:\n    speaker.say("STATUS=flood")\n'

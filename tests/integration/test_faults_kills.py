@@ -4,6 +4,7 @@ import random
 import re
 import signal
 
+import pytest
 from house import IS_LONG, Process, count, toy, wait_answers, wait_workers
 
 RATE = 6000  # new connections/s
@@ -34,6 +35,7 @@ def restart_times(daemon):
     return times
 
 
+@pytest.mark.alone
 def test_kills_at_random_cost_no_more_than_what_was_in_hand(house):
     kills = count(20, 1000)
     dice = random.Random(4)

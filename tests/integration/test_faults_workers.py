@@ -20,6 +20,7 @@ def processor_time(pid):
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.alone
 def test_f4_a_stopped_worker_is_replaced_and_its_queue_is_read(house):
     watchdog = 0.5
     path = hostile.script(house, f"serve(watchdog={watchdog / 4})")
@@ -97,6 +98,7 @@ def test_f10_a_start_limit_ends_it(house):
     assert daemon.stop() == 0
 
 
+@pytest.mark.alone
 def test_f11_a_crash_loop_costs_nothing_and_keeps_the_sockets(house):
     seconds = count(10, 600)
     daemon = house.run(toy(["--ready=never", "--exit-after=0", "--exit-code=1"]))
@@ -113,6 +115,7 @@ def test_f11_a_crash_loop_costs_nothing_and_keeps_the_sockets(house):
     assert daemon.stop() == 0
 
 
+@pytest.mark.alone
 def test_f12_many_deaths_at_once_are_all_seen_and_seen_right(house):
     """Half of them killed, half by another signal: within a second every end is known as what it was."""
     n_services, n_workers, rounds = (10, 500, 2) if IS_LONG else (2, 200, 2)

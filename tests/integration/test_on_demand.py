@@ -1,6 +1,8 @@
 """A service that sleeps until somebody comes, and goes back to sleep; the first visitor loses nothing."""
 
 import http.client
+import os
+import shutil
 import signal
 import socket
 import threading
@@ -60,6 +62,38 @@ def test_each_endpoint_wakes_it(house):
         assert asleep(daemon)
         assert get(port, host="::1" if port == 8081 else "127.0.0.1").status == 200
         assert daemon.stop() == 0
+
+
+def test_what_was_prepared_while_it_slept_is_not_what_has_changed_since(house):
+    """A link that moves, a program that is replaced, other settings."""
+    link, program = house.directory / "current", house.directory / "toy"
+    link.symlink_to("/nowhere/server")
+    text = toy(["--exit-after=300", "--version=1"], service=ON_DEMAND + 'restart_delay = "1ms";').replace("@TOY@", str(link))
+    daemon = house.run(text)
+
+    def wake(expected, where):
+        n = len(daemon.log.times_of("Asleep"))
+        answer = get(8080)
+        assert answer.status == 200 and expected in answer.body
+        assert os.path.realpath(f"/proc/{answer.pid}/exe") == str(where)
+        daemon.log.wait("Asleep", times=n + 1)
+        wait_answers(daemon.workers, lambda found: found[-1] == [], "it is reaped")
+
+    link.unlink()
+    link.symlink_to(house.toy)
+    wake("version 1", house.toy)
+    shutil.copy(house.toy, program)
+    link.unlink()
+    link.symlink_to(program)
+    wake("version 1", program)
+    program.rename(house.directory / "moved")  # the same file, at another place
+    link.unlink()
+    link.symlink_to(house.directory / "moved")
+    wake("version 1", house.directory / "moved")
+    house.write(text.replace("--version=1", "--version=2"))
+    assert daemon.ctl("reload").returncode == 0
+    wake("version 2", house.directory / "moved")
+    assert daemon.stop() == 0
 
 
 def test_a_worker_that_ends_well_by_itself_is_asleep_and_not_lost(house):
@@ -161,6 +195,7 @@ def test_a_stop_while_it_falls_asleep_is_a_stop(house):
     assert daemon.wait() == 0
 
 
+@pytest.mark.alone
 def test_asleep_it_uses_no_processor(house):
     daemon = house.run(idle())
     get(8080)

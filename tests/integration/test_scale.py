@@ -48,7 +48,7 @@ def test_new_workers_serve_and_old_ones_no_longer(house):
 def test_a_worker_that_is_given_up_finishes_what_it_has_begun(house):
     daemon = house.run(toy(workers=2))
     daemon.ctl("wait", "site", "--for=running")
-    slow = [Request(8080, "/sleep/700") for _ in range(12)]
+    slow = [Request(8080, "/sleep/2000") for _ in range(12)]
     for request in slow:
         request.wait_sent()
     assert daemon.ctl("scale", "site=1").returncode == OK

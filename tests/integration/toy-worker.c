@@ -7,6 +7,7 @@
  * What it says on standard error ("toy: PID ready") are events that a test may wait for.
  */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -45,6 +46,9 @@ typedef struct Toy {
         bool is_deaf;  /* SIGTERM and SIGINT are ignored */
         bool is_rude;  /* SIGTERM ends it at once */
         bool is_hasty; /* on SIGTERM it forgets who waits in its queues */
+        bool tells_times;
+        bool had_visitor;
+        char *address; /* "IP:PORT" to bind by itself, as one of several; NULL: it is given sockets */
         char headers[256];
 } Toy;
 
@@ -65,6 +69,12 @@ static uint64_t now_usec(void) {
 
         (void) clock_gettime(CLOCK_MONOTONIC, &t);
         return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* When something happened, for those who compare it with what others did. */
+static void say_time(const Toy *t, const char *what) {
+        if (t->tells_times)
+                say("%s at %llu", what, (unsigned long long) now_usec());
 }
 
 /* Work, not waiting: the processor is taken. */
@@ -93,6 +103,8 @@ static bool answer_misdeed(Toy *t, const char *path, HttpAnswer *answer) {
                 answer->status = (int) number;
         else if (sscanf(path, "/sleep/%u", &number) == 1)
                 answer->delay_usec = number * USEC_PER_MSEC;
+        else if (sscanf(path, "/busy/%u", &number) == 1)
+                be_busy(number);
         else if (strcmp(path, "/shutdown") == 0)
                 shut_listeners(t);
         else if (strncmp(path, "/notify/", 8) == 0)
@@ -106,6 +118,9 @@ static void on_request(void *userdata, const char *path, HttpAnswer *answer) {
         Toy *t = userdata;
         int r = 0;
 
+        if (!t->had_visitor)
+                say_time(t, "first visitor");
+        t->had_visitor = true;
         be_busy(t->busy_usec);
         if (strcmp(path, "/env") == 0)
                 r = report_environment(&answer->body);
@@ -150,6 +165,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
                 return 0;
         }
         http_drain(t->server);
+        say_time(t, "asked to stop");
         say("stops"); /* from now on it accepts nobody */
         return 0;
 }
@@ -159,6 +175,7 @@ static int on_ready(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (t->notify)
                 (void) sd_notify(false, t->notify);
+        say_time(t, "is up");
         (void) sd_notify(false, "READY=1");
         say("ready");
         return 0;
@@ -168,6 +185,31 @@ static int on_exit_time(sd_event_source *source, uint64_t usec, void *userdata) 
         Toy *t = userdata;
 
         _exit(t->exit_code);
+}
+
+/* As servers do that nobody gives a socket: one of several on its port. */
+static int bind_socket(Toy *t) {
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        char *port = strchr(t->address, ':');
+        int fd, one = 1;
+
+        if (!port)
+                return -EINVAL;
+        *port++ = '\0';
+        address.sin_port = htons((uint16_t) atoi(port));
+        if (inet_pton(AF_INET, t->address, &address.sin_addr) != 1)
+                return -EINVAL;
+
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return -errno;
+        t->fds[t->n_fds++] = fd;
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+            setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
+            bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 ||
+            listen(fd, SOMAXCONN) < 0)
+                return -errno;
+        return http_add_listener(t->server, fd);
 }
 
 /* Given to the server is a duplicate, so that the number we were given stays what it was. */
@@ -200,7 +242,7 @@ static int arm(Toy *t, int64_t msec, sd_event_time_handler_t handler) {
 }
 
 static int serve(Toy *t) {
-        int r = take_sockets(t);
+        int r = t->address ? bind_socket(t) : take_sockets(t);
 
         if (r < 0)
                 return r;
@@ -253,6 +295,8 @@ static const struct option switches[] = {
         { "deaf", no_argument, NULL, 'd' },
         { "rude", no_argument, NULL, 'x' },
         { "hasty", no_argument, NULL, 'h' },
+        { "times", no_argument, NULL, 't' },      /* tells when what happened */
+        { "bind", required_argument, NULL, 'B' }, /* IP:PORT */
         {},
 };
 
@@ -293,6 +337,12 @@ static bool read_switch(Toy *t, int letter, char *value) {
                 return true;
         case 'h':
                 t->is_hasty = true;
+                return true;
+        case 't':
+                t->tells_times = true;
+                return true;
+        case 'B':
+                t->address = value;
                 return true;
         case 'x':
                 t->is_rude = true;

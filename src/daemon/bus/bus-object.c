@@ -76,24 +76,46 @@ static int list_endpoints(sd_bus *bus, const char *prefix, void *userdata, char 
         return 0;
 }
 
-int bus_object_add_all(BusClient *c) {
+static int add_driver(BusClient *c) {
+        return sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus",
+                                        "org.freedesktop.DBus", bus_driver_vtable, c);
+}
+
+int bus_object_add_take(BusClient *c) {
+        int r = add_driver(c);
+
+        return r < 0 ? r
+                     : sd_bus_add_object_vtable(c->peer, NULL, BUS_PATH, BUS_MANAGER,
+                                                bus_take_vtable, c);
+}
+
+int bus_object_add_ours(BusClient *c) {
+        sd_bus_slot **slot = c->objects;
         int r;
 
-        r = sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                     bus_driver_vtable, c);
+        r = sd_bus_add_object_vtable(c->peer, slot++, BUS_PATH, BUS_MANAGER, bus_manager_vtable, c);
         if (r >= 0)
-                r = sd_bus_add_object_vtable(c->peer, NULL, BUS_PATH, BUS_MANAGER,
-                                             bus_manager_vtable, c);
-        if (r >= 0)
-                r = sd_bus_add_fallback_vtable(c->peer, NULL, BUS_SERVICES_PATH, BUS_SERVICE,
+                r = sd_bus_add_fallback_vtable(c->peer, slot++, BUS_SERVICES_PATH, BUS_SERVICE,
                                                bus_service_vtable, find_service, c);
         if (r >= 0)
-                r = sd_bus_add_fallback_vtable(c->peer, NULL, BUS_ENDPOINTS_PATH, BUS_ENDPOINT,
+                r = sd_bus_add_fallback_vtable(c->peer, slot++, BUS_ENDPOINTS_PATH, BUS_ENDPOINT,
                                                bus_endpoint_vtable, find_endpoint, c);
         if (r >= 0)
-                r = sd_bus_add_node_enumerator(c->peer, NULL, BUS_SERVICES_PATH, list_services, c);
+                r = sd_bus_add_node_enumerator(c->peer, slot++, BUS_SERVICES_PATH, list_services,
+                                               c);
         if (r >= 0)
-                r = sd_bus_add_node_enumerator(c->peer, NULL, BUS_ENDPOINTS_PATH, list_endpoints,
+                r = sd_bus_add_node_enumerator(c->peer, slot++, BUS_ENDPOINTS_PATH, list_endpoints,
                                                c);
         return r;
+}
+
+void bus_object_remove(BusClient *c) {
+        for (size_t i = 0; i < BUS_OBJECTS; i++)
+                c->objects[i] = sd_bus_slot_unref(c->objects[i]);
+}
+
+int bus_object_add_all(BusClient *c) {
+        int r = add_driver(c);
+
+        return r < 0 ? r : bus_object_add_ours(c);
 }

@@ -12,6 +12,7 @@
 #include "daemon/endpoint/connections.h"
 #include "daemon/hints.h"
 #include "daemon/manager.h"
+#include "daemon/service/service-store.h"
 #include "daemon/service/service-summary.h"
 #include "daemon/service/service-verbs.h"
 #include "daemon/timer.h"
@@ -70,6 +71,13 @@ static int get_command(sd_bus *bus, const char *path, const char *interface, con
         return sd_bus_message_append_strv(reply, s->settings->exec_start);
 }
 
+static int get_unit(sd_bus *bus, const char *path, const char *interface, const char *property,
+                    sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        const Service *s = userdata;
+
+        return sd_bus_message_append(reply, "s", s->settings->unit ? s->settings->unit : "");
+}
+
 static int get_activation(sd_bus *bus, const char *path, const char *interface,
                           const char *property, sd_bus_message *reply, void *userdata,
                           sd_bus_error *reterr) {
@@ -85,6 +93,16 @@ static int get_reset(sd_bus *bus, const char *path, const char *interface, const
         const Service *s = userdata;
 
         return sd_bus_message_append(reply, "t", s->n_reset);
+}
+
+static int get_stored(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        const Service *s = userdata;
+        const Generation *g = service_current(s);
+        const ServiceSettings *settings = g ? g->settings : s->settings;
+
+        return sd_bus_message_append(reply, "(uut)", (uint32_t) service_store_n(s),
+                                     (uint32_t) settings->fd_store_max, service_store_n_refused(s));
 }
 
 static int get_connections(sd_bus *bus, const char *path, const char *interface,
@@ -134,7 +152,7 @@ static int append_workers(const Generation *g, sd_bus_message *reply) {
 
                 if (!w)
                         continue;
-                r = sd_bus_message_append(reply, WORKER, i, (uint32_t) w->pid, g->number,
+                r = sd_bus_message_append(reply, WORKER, i, (uint32_t) worker_pid(w), g->number,
                                           generation_color(g), worker_state_to_string(w->state),
                                           realtime_of(w->since_usec),
                                           w->status_text ? w->status_text : "");
@@ -231,9 +249,11 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_PROPERTY("Activation", "s", get_activation, 0, 0),
         SD_BUS_PROPERTY("Endpoints", "as", get_endpoints, 0, 0),
         SD_BUS_PROPERTY("Command", "as", get_command, 0, 0),
+        SD_BUS_PROPERTY("Unit", "s", get_unit, 0, 0),
         SD_BUS_PROPERTY("Workers", "a" WORKER, get_workers, 0, 0),
         SD_BUS_PROPERTY("Connections", "a{st}", get_connections, 0, 0),
         SD_BUS_PROPERTY("VisitorsReset", "t", get_reset, 0, 0),
+        SD_BUS_PROPERTY("Store", "(uut)", get_stored, 0, 0), /* kept, limit, refused */
         SD_BUS_PROPERTY("Hints", "as", get_hints, 0, 0),
         SD_BUS_PROPERTY("Deploy", BUS_DEPLOY_STATE, bus_deploy_get_state, 0, TOLD),
         SD_BUS_PROPERTY("LastDeploy", BUS_DEPLOY_RESULT, bus_deploy_get_last, 0, 0),

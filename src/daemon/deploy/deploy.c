@@ -67,6 +67,7 @@ bool deploy_event(Deploy *d, DeployEvent event, const char *why) {
 void deploy_give_up(Deploy *d, const char *why) {
         if (!deploy_state_is_past_return(d->state) && d->result.outcome == DEPLOY_PENDING) {
                 d->service->front = d->old_bank;
+                d->result.left_bank = d->new_bank;
                 d->share_percent = 0;
                 snprintf(d->result.reason, sizeof(d->result.reason), "%s", why);
                 (void) service_put_rule(d->service);
@@ -90,15 +91,9 @@ void deploy_on_generation_changed(Deploy *d, Generation *g) {
                 (void) deploy_event(d, DEPLOY_ON_OLD_GONE, NULL);
 }
 
-/* Late visitors, and those who were still there at the final signal. */
-static uint64_t count_cut(const Deploy *d) {
-        return d->service->n_reset + d->service->n_cut_connections - d->n_cut_before;
-}
-
 void deploy_on_generation_gone(Deploy *d, Generation *g) {
         bool was_old = g == d->old;
 
-        d->result.cut_connections = count_cut(d);
         if (was_old)
                 d->old = NULL;
         else if (g == d->new)
@@ -137,7 +132,7 @@ static void on_hook_pre(ErrandResult result, const char *how, void *userdata) {
 
         d->hook = errand_free(d->hook);
         if (result == ERRAND_OK) {
-                generation_start(d->new);
+                generation_start(d->new, /* first= */ 0);
                 return;
         }
 
@@ -192,7 +187,7 @@ static int begin(Deploy *d) {
                 return r;
 
         if (!hook) {
-                generation_start(d->new);
+                generation_start(d->new, /* first= */ 0);
                 return 0;
         }
 
@@ -223,7 +218,7 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         d->build = build_ref(request->build);
         d->old_build = build_ref(d->old->build);
         d->started_usec = now_usec();
-        d->n_cut_before = s->n_reset + s->n_cut_connections;
+        d->result.left_bank = d->old_bank;
         d->result.previous = d->old->number;
         s->deploy = d;
 
@@ -236,9 +231,10 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         d->result.generation = d->new->number;
         take_request(d, request);
         generation_begin_trial(d->new);
-        deploy_log(d, LOG_NOTICE, "starts in %s beside generation %u%s", generation_color(d->new),
-                   d->result.previous,
-                   has_datagrams(s) ? "; a flow of datagrams moves when the share reaches it" : "");
+        deploy_note(d, LOG_NOTICE, MESSAGE_DEPLOY_BEGAN, "starts in %s beside generation %u%s",
+                    generation_color(d->new), d->result.previous,
+                    has_datagrams(s) ? "; a flow of datagrams moves when the share reaches it"
+                                     : "");
 
         r = begin(d);
         if (r < 0)

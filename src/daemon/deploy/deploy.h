@@ -49,7 +49,8 @@ typedef struct DeployResult {
                 DEPLOY_SUCCEEDED,
                 DEPLOY_FAILED
         } outcome;
-        unsigned generation, previous;   /* numbers */
+        unsigned generation, previous; /* numbers */
+        unsigned left_bank; /* that nobody is led to any more; REUSE_BANKS_MAX: none was left */
         uint64_t cut_connections;        /* that were ended by us: late handshakes, final signals */
         uint64_t duration_usec;          /* until it was known */
         char reason[DEPLOY_REASON_SIZE]; /* of a failure; "" */
@@ -78,8 +79,7 @@ struct Deploy {
         struct Drain *drain;
         sd_event_source *deadline, *step, *min_healthy, *pending;
         DeployEvent pending_event;
-        bool has_lost_hook;    /* who was before us died while hook_pre ran */
-        uint64_t n_cut_before; /* the service's count, when the deploy began */
+        bool has_lost_hook; /* who was before us died while hook_pre ran */
 };
 
 /* What a deploy waits for, as points on CLOCK_MONOTONIC; USEC_INFINITY: not for that. */

@@ -12,6 +12,9 @@
 static char *find_program(const Build *b) {
         char *path;
 
+        if (!b->arguments) /* a unit */
+                return NULL;
+
         if (!b->service->root_directory)
                 return realpath(b->arguments[0], NULL);
 
@@ -22,7 +25,7 @@ static char *find_program(const Build *b) {
 static int fill(Build *b, char *const *arguments, char *const *environment) {
         int r;
 
-        r = strv_copy(arguments ?: b->service->exec_start, &b->arguments);
+        r = strv_copy(arguments ?: b->service->exec_start, &b->arguments); /* of a unit: none */
         if (r >= 0)
                 r = strv_copy(b->service->environment, &b->environment);
         if (r < 0)
@@ -94,6 +97,27 @@ Build *build_unref(Build *b) {
         return NULL;
 }
 
+static bool is_program(const Build *b, const struct stat *st) {
+        return st->st_dev == b->program_stat.st_dev && st->st_ino == b->program_stat.st_ino &&
+               st->st_mtim.tv_sec == b->program_stat.st_mtim.tv_sec &&
+               st->st_mtim.tv_nsec == b->program_stat.st_mtim.tv_nsec;
+}
+
+static bool leads_to_program(const Build *b, const char *path) {
+        struct stat st;
+
+        return stat(path, &st) >= 0 && is_program(b, &st);
+}
+
+bool build_is_current(const Build *b, const Settings *settings, const ServiceSettings *service) {
+        if (b->settings != settings || b->service != service || !b->program ||
+            b->working_directory || service->root_directory)
+                return false;
+
+        return leads_to_program(b, b->program) &&
+               (strcmp(b->program, b->arguments[0]) == 0 || leads_to_program(b, b->arguments[0]));
+}
+
 static const char *format_date(const struct timespec *when, char *buffer, size_t size_bytes) {
         struct tm parts;
 
@@ -115,9 +139,7 @@ int build_check_program(const Build *b, char **reterr_why) {
         if (stat(b->program, &st) < 0)
                 n = asprintf(reterr_why, "%s of %s is gone", b->program,
                              format_date(&b->program_stat.st_mtim, then, sizeof(then)));
-        else if (st.st_dev == b->program_stat.st_dev && st.st_ino == b->program_stat.st_ino &&
-                 st.st_mtim.tv_sec == b->program_stat.st_mtim.tv_sec &&
-                 st.st_mtim.tv_nsec == b->program_stat.st_mtim.tv_nsec)
+        else if (is_program(b, &st))
                 return 0;
         else
                 n = asprintf(reterr_why,

@@ -45,6 +45,28 @@ void service_publish_result(Service *s, const DeployResult *result) {
         manager_on_service_changed(s->manager, s);
 }
 
+void service_count_cut(Service *s, unsigned bank, uint64_t n) {
+        size_t n_kept = s->n_results < SERVICE_RESULTS_MAX ? s->n_results : SERVICE_RESULTS_MAX;
+        DeployResult *running = s->deploy ? &s->deploy->result : NULL;
+
+        if (bank == s->front)
+                return;
+        if (running && running->left_bank == bank)
+                running->cut_connections += n;
+        else
+                running = NULL;
+
+        /* It may be known already: then what is known is put right too. */
+        for (size_t i = 1; i <= n_kept; i++) {
+                DeployResult *r = &s->results[(s->n_results - i) % SERVICE_RESULTS_MAX];
+
+                if (running ? strcmp(r->id, running->id) == 0 : r->left_bank == bank) {
+                        r->cut_connections += n;
+                        return;
+                }
+        }
+}
+
 void service_set_previous_build(Service *s, Build *build) {
         Build *before = s->previous_build;
 
@@ -59,7 +81,7 @@ void service_on_deploy_over(Service *s) {
 
         s->deploy = deploy_free(s->deploy);
         if (s->is_listening && is_back && !service_current(s))
-                (void) service_wake_build(s, old);
+                (void) service_wake_build(s, old, /* slot= */ 0);
         if (s->is_listening)
                 (void) service_put_rule(s);
         service_on_deploy_changed(s);
@@ -69,7 +91,7 @@ void service_on_deploy_over(Service *s) {
 
 /* Nobody is there to be replaced. */
 static int start_instead(Service *s, const DeployRequest *request, char **reterr_why) {
-        DeployResult result = { .outcome = DEPLOY_SUCCEEDED };
+        DeployResult result = { .outcome = DEPLOY_SUCCEEDED, .left_bank = REUSE_BANKS_MAX };
         uint64_t begun_usec = now_usec();
         int r;
 
@@ -108,8 +130,14 @@ static int check_templates(const Build *b, char *const *words, char **reterr_why
 }
 
 static int check_request(const DeployRequest *q, char **reterr_why) {
+        const ServiceSettings *s = q->build->service;
         unsigned before = 0;
         int r;
+
+        if (s->unit && (q->build->arguments || q->build->environment))
+                return why_say(reterr_why, -EINVAL,
+                               "%s is the unit %s: its program and its environment are in its own file",
+                               s->name, s->unit);
 
         r = check_templates(q->build, q->build->arguments, reterr_why);
         if (r >= 0)
@@ -141,6 +169,10 @@ int service_deploy(Service *s, const DeployRequest *request, char **reterr_why) 
         r = check_request(request, reterr_why);
         if (r < 0)
                 return r;
+        if (!s->results)
+                s->results = calloc(SERVICE_RESULTS_MAX, sizeof(DeployResult));
+        if (!s->results)
+                return -ENOMEM;
         if (request->id && service_find_result(s, request->id))
                 return 0;
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/why.h"
 
 static const char *name_of(const Service *s) {
@@ -41,7 +42,7 @@ int service_verb_start(Service *s, char **reterr_why) {
 
         r = service_start(s);
         if (r >= 0)
-                r = service_wake(s);
+                r = service_wake(s, /* slot= */ 0);
         if (r < 0) {
                 s->front = front;
                 return why_say(reterr_why, r, "%s cannot be started: %s; the log says more",
@@ -53,7 +54,7 @@ int service_verb_start(Service *s, char **reterr_why) {
 }
 
 int service_verb_stop(Service *s, char **reterr_why) {
-        LogFields fields = { .service = name_of(s) };
+        LogFields fields = { .message_id = MESSAGE_SERVICE_STOPPED, .service = name_of(s) };
         bool was_listening;
         int r;
 

@@ -21,6 +21,7 @@
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/service/build.h"
 #include "daemon/service/generation.h"
+#include "daemon/service/service-ahead.h"
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
 
@@ -52,9 +53,10 @@ struct Service {
         unsigned last_number;
         Deploy *deploy;        /* owned; NULL: none goes on */
         Build *previous_build; /* a reference; what rollback starts when the old generation is gone */
-        DeployResult results[SERVICE_RESULTS_MAX]; /* the last ones, around again */
-        size_t n_results;                          /* ever */
+        DeployResult *results; /* the last SERVICE_RESULTS_MAX, around again; NULL: never deployed */
+        size_t n_results;      /* ever */
         DetachedHooks hooks;
+        struct ServiceStore *store; /* owned; NULL: its workers have stored nothing */
         struct ServiceIdle *idle;   /* owned; NULL: nothing of idle_timeout has begun */
         DoorLine door_line;         /* who waits for the door, the first has it */
         uint64_t n_reset;           /* visitors who came where nobody would have served them */
@@ -64,10 +66,12 @@ struct Service {
         unsigned n_scaled; /* workers that somebody asked for; 0: as the settings say */
         bool is_scale_due; /* and that is still to be done */
         sd_event_source *scale_later;
-        struct Drain *leaving;       /* of the slots that are given up; NULL: none is drained */
-        unsigned leaving_number;     /* of their generation */
+        struct Drain *leaving;   /* of the slots that are given up; NULL: none is drained */
+        unsigned leaving_number; /* of their generation */
+        ServiceAhead ahead;
         struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
         bool is_untold;
+        bool has_to_give; /* it is stopped for a moment: an endpoint of it moves to another service */
         bool is_leaving; /* the settings do not name it any more */
         LIST_ENTRY(Service) leaving_others;
 };
@@ -87,11 +91,13 @@ DEFINE_CLEANUP(Service, service_free)
  * Returns 0 or a negative errno; what failed is logged. */
 int service_start(Service *s);
 
-/* Starts a generation in the front bank if there is none, also if the service is not eager. */
-int service_wake(Service *s);
+/* Starts a generation in the front bank if there is none, also if the service is not eager.
+ *
+ * @slot  where somebody waits */
+int service_wake(Service *s, unsigned slot);
 
 /* The same with a build of one's own, and whatever the activation. */
-int service_wake_build(Service *s, Build *build);
+int service_wake_build(Service *s, Build *build, unsigned slot);
 int service_start_build(Service *s, Build *build);
 
 /* Moves the service to another generation; if nothing runs this is a start of it.
@@ -143,9 +149,6 @@ unsigned service_n_workers(const Service *s);
  * error, which is logged. */
 int service_put_rule(Service *s);
 
-/* The rule of one endpoint.  Returns false if nobody serves it: then it refuses. */
-bool service_rule_of(const Service *s, const Endpoint *e, ReuseRule *ret);
-
 /* Says for every socket that listens who reads it. */
 void service_put_readers(Service *s);
 
@@ -188,6 +191,9 @@ unsigned service_n_wanted(const Service *s);
 /* Makes sure that every endpoint has slots for so many in that bank.  Returns 0 or a negative error. */
 int service_grow_bank(Service *s, unsigned bank, unsigned n_workers);
 
+/* Makes a bank without a generation what the settings say, where nobody is led to it. */
+int service_renew_bank(Service *s, unsigned bank);
+
 /* Does what a scale has asked for and a deploy had to come first. */
 void service_scale_go_on(Service *s);
 
@@ -205,6 +211,9 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret);
 void service_set_previous_build(Service *s, Build *build);
 void service_publish_result(Service *s, const DeployResult *result);
+
+/* @n connections at @bank were ended by us: the deploy that left it has cut them, also if it is over. */
+void service_count_cut(Service *s, unsigned bank, uint64_t n);
 void service_on_deploy_changed(Service *s);
 
 /* From Deploy: it is over; frees it. */

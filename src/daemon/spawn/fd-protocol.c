@@ -8,7 +8,8 @@
 #include "base/text.h"
 #include "daemon/spawn/spawn.h"
 
-typedef int (*Put)(const PassedSocket *sockets, size_t n_sockets, char ***environment);
+typedef int (*Put)(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                   char ***environment);
 
 /* Writes one socket of a list; @i from 0. */
 typedef void (*WriteSocket)(const PassedSocket *socket, size_t i, FILE *to);
@@ -45,25 +46,43 @@ static int put_list(const char *name, WriteSocket write, const PassedSocket *soc
 static void write_address(const PassedSocket *s, FILE *to) {
         char text[REUSE_ADDRESS_TEXT_SIZE];
 
-        fputs(reuse_address_format(reuse_group_address(s->endpoint->groups[s->address]), text,
-                                   sizeof(text)),
-              to);
+        fputs(reuse_address_format(s->address, text, sizeof(text)), to);
 }
 
 /* ---- sd_listen_fds(3) ---- */
 
-static void write_name(const PassedSocket *s, size_t i, FILE *to) {
-        fprintf(to, "%s%s", i > 0 ? ":" : "", endpoint_descriptor_name(s->endpoint->settings));
+static int put_names(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                     char ***environment) {
+        _cleanup_free_ char *list = NULL;
+        const char *separator = "";
+        size_t size;
+        FILE *to;
+
+        to = open_memstream(&list, &size);
+        if (!to)
+                return -ENOMEM;
+        for (size_t i = 0; i < n_sockets; i++) {
+                fprintf(to, "%s%s", separator,
+                        endpoint_descriptor_name(sockets[i].endpoint->settings));
+                separator = ":";
+        }
+        for (size_t i = 0; i < fd_store_n(stored); i++)
+                fprintf(to, ":%s", fd_store_name(stored, i));
+        if (fclose(to) != 0)
+                return -ENOMEM;
+
+        return environment_put(environment, "LISTEN_FDNAMES=%s", list);
 }
 
-static int put_systemd(const PassedSocket *sockets, size_t n_sockets, char ***environment) {
+static int put_systemd(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                       char ***environment) {
         int r;
 
-        r = environment_put(environment, "LISTEN_FDS=%zu", n_sockets);
+        r = environment_put(environment, "LISTEN_FDS=%zu", n_sockets + fd_store_n(stored));
         if (r >= 0)
                 r = environment_put(environment, "LISTEN_PID=%s", SPAWN_PID_HOLE);
 
-        return r < 0 ? r : put_list("LISTEN_FDNAMES", write_name, sockets, n_sockets, environment);
+        return r < 0 ? r : put_names(sockets, n_sockets, stored, environment);
 }
 
 /* ---- nginx: what it tells its successor in an upgrade, "3;4;" ---- */
@@ -72,7 +91,8 @@ static void write_nginx(const PassedSocket *s, size_t i, FILE *to) {
         fprintf(to, "%d;", s->fd);
 }
 
-static int put_nginx(const PassedSocket *sockets, size_t n_sockets, char ***environment) {
+static int put_nginx(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                     char ***environment) {
         return put_list("NGINX", write_nginx, sockets, n_sockets, environment);
 }
 
@@ -84,7 +104,8 @@ static void write_server_starter(const PassedSocket *s, size_t i, FILE *to) {
         fprintf(to, "=%d", s->fd);
 }
 
-static int put_server_starter(const PassedSocket *sockets, size_t n_sockets, char ***environment) {
+static int put_server_starter(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                              char ***environment) {
         return put_list("SERVER_STARTER_PORT", write_server_starter, sockets, n_sockets,
                         environment);
 }
@@ -97,13 +118,15 @@ static void write_fpm(const PassedSocket *s, size_t i, FILE *to) {
         fprintf(to, "=%d", s->fd);
 }
 
-static int put_fpm(const PassedSocket *sockets, size_t n_sockets, char ***environment) {
+static int put_fpm(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                   char ***environment) {
         return put_list("FPM_SOCKETS", write_fpm, sockets, n_sockets, environment);
 }
 
 /* ---- nghttpx: one variable for each, which count from 1 (0 is ignored) ---- */
 
-static int put_nghttpx(const PassedSocket *sockets, size_t n_sockets, char ***environment) {
+static int put_nghttpx(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                       char ***environment) {
         for (size_t i = 0; i < n_sockets; i++) {
                 int r = environment_put(environment, "NGHTTPX_ACCEPT_%zu=tcp,%d", i + 1,
                                         sockets[i].fd);
@@ -117,7 +140,8 @@ static int put_nghttpx(const PassedSocket *sockets, size_t n_sockets, char ***en
 
 /* ---- who is told in another way: by its arguments, or by the number 0 ---- */
 
-static int put_nothing(const PassedSocket *sockets, size_t n_sockets, char ***environment) {
+static int put_nothing(const PassedSocket *sockets, size_t n_sockets, const FdStore *stored,
+                       char ***environment) {
         return 0;
 }
 
@@ -147,7 +171,7 @@ bool fd_protocol_is_nonblocking(FdProtocol protocol) {
 }
 
 int fd_protocol_put(FdProtocol protocol, const PassedSocket *sockets, size_t n_sockets,
-                    char ***environment) {
+                    const FdStore *stored, char ***environment) {
         assert(protocol >= 0 && protocol < FD_PROTOCOL_MAX);
-        return rows[protocol].put(sockets, n_sockets, environment);
+        return rows[protocol].put(sockets, n_sockets, stored, environment);
 }

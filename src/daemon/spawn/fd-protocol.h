@@ -7,13 +7,14 @@
 
 #include "base/cleanup.h"
 #include "daemon/endpoint/endpoint.h"
+#include "daemon/store/fd-store.h"
 #include "settings/settings.h"
 
 /* A descriptor of the worker: one address of an endpoint. */
 typedef struct PassedSocket {
-        const Endpoint *endpoint; /* borrowed */
-        unsigned address;         /* which of the endpoint's */
-        int fd;                   /* its number in the worker */
+        const Endpoint *endpoint;    /* borrowed */
+        const ReuseAddress *address; /* one of the endpoint's */
+        int fd;                      /* its number in the worker */
 } PassedSocket;
 
 /* The number of the first descriptor; the others follow. */
@@ -23,11 +24,14 @@ int fd_protocol_first_fd(FdProtocol protocol);
  * from itself, and a blocking one holds a worker in accept() for ever when another was quicker. */
 bool fd_protocol_is_nonblocking(FdProtocol protocol);
 
-/* Adds the variables that speak of @sockets; words whose value is the worker's pid have a SPAWN_PID_HOLE.
+/* Adds the variables that speak of @sockets, and of what follows them, in a dialect that has words for it;
+ * words whose value is the worker's pid have a SPAWN_PID_HOLE.
+ *
+ * @stored  what earlier workers have stored; NULL: nothing, as always where a protocol cannot speak of it
  *
  * Returns 0 or -ENOMEM. */
 int fd_protocol_put(FdProtocol protocol, const PassedSocket *sockets, size_t n_sockets,
-                    char ***environment);
+                    const FdStore *stored, char ***environment);
 
 /* Appends "NAME=value" made by @format, or replaces the variable of that name.  Returns 0 or -ENOMEM. */
 int environment_put(char ***environment, const char *format, ...) _printf_(2, 3);

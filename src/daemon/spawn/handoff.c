@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/service/generation.h"
+#include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/spawn/spawn.h"
@@ -26,6 +27,7 @@ typedef struct Job {
         PassedSocket *sockets;
         uint16_t *ports;
         size_t n_sockets;
+        const FdStore *stored; /* NULL: nothing is, or its settings have no store */
         TemplateContext templates;
 } Job;
 
@@ -66,7 +68,7 @@ static int put_own(const Job *j, char ***environment) {
         return 0;
 }
 
-static int put_address(const Endpoint *e, char ***environment) {
+int handoff_put_address(const Endpoint *e, char ***environment) {
         _cleanup_free_ char *name = strdup(e->settings->name), *addresses = endpoint_addresses(e);
 
         if (!name || !addresses)
@@ -78,22 +80,28 @@ static int put_address(const Endpoint *e, char ***environment) {
         return environment_put(environment, "REUSEPORTD_ADDRESS_%s=%s", name, addresses);
 }
 
-static int put_place(const Job *j, char ***environment) {
-        const Service *s = j->generation->service;
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment) {
         int r;
 
-        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", s->settings->name);
+        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", g->service->settings->name);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", j->generation->number);
+                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", g->number);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_COLOR=%s",
-                                    generation_color(j->generation));
+                r = environment_put(environment, "REUSEPORTD_COLOR=%s", generation_color(g));
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_WORKER=%u", j->slot);
-        for (size_t i = 0; i < j->generation->n_endpoints && r >= 0; i++)
-                r = put_address(j->generation->endpoints[i], environment);
-
+                r = environment_put(environment, "REUSEPORTD_WORKER=%u", slot);
         return r;
+}
+
+static int put_addresses(const Generation *g, char ***environment) {
+        for (size_t i = 0; i < g->n_endpoints; i++) {
+                int r = handoff_put_address(g->endpoints[i], environment);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
 }
 
 /* sd_watchdog_enabled(3). */
@@ -115,13 +123,17 @@ static int make_environment(const Job *j, char ***environment) {
         if (r >= 0)
                 r = put_own(j, environment);
         if (r >= 0)
-                r = put_place(j, environment);
+                r = handoff_put_place(j->generation, j->slot, environment);
+        if (r >= 0)
+                r = put_addresses(j->generation, environment);
         if (r < 0 || !j->notify_path)
                 return r;
 
-        r = fd_protocol_put(s->fd_protocol, j->sockets, j->n_sockets, environment);
+        r = fd_protocol_put(s->fd_protocol, j->sockets, j->n_sockets, j->stored, environment);
         if (r >= 0)
                 r = environment_put(environment, "NOTIFY_SOCKET=%s", j->notify_path);
+        if (r >= 0 && s->fd_store_max > 0)
+                r = environment_put(environment, "FDSTORE=%d", s->fd_store_max);
         if (r >= 0)
                 r = put_watchdog(s, environment);
 
@@ -135,7 +147,7 @@ static int list_sockets(Job *j) {
         size_t n = 0;
 
         for (size_t i = 0; i < g->n_endpoints; i++)
-                n += g->endpoints[i]->n_groups;
+                n += endpoint_n_groups(g->endpoints[i], g->bank);
 
         j->sockets = calloc(n + 1, sizeof(PassedSocket));
         j->ports = calloc(n + 1, sizeof(uint16_t));
@@ -143,12 +155,12 @@ static int list_sockets(Job *j) {
                 return -ENOMEM;
 
         for (size_t i = 0; i < g->n_endpoints; i++)
-                for (unsigned k = 0; k < g->endpoints[i]->n_groups; k++) {
+                for (unsigned k = 0; k < endpoint_n_groups(g->endpoints[i], g->bank); k++) {
                         const Endpoint *e = g->endpoints[i];
+                        const ReuseAddress *a = reuse_group_address(endpoint_group(e, g->bank, k));
 
-                        j->ports[j->n_sockets] = reuse_address_port(
-                                        reuse_group_address(e->groups[k]));
-                        j->sockets[j->n_sockets] = (PassedSocket){ e, k,
+                        j->ports[j->n_sockets] = reuse_address_port(a);
+                        j->sockets[j->n_sockets] = (PassedSocket){ e, a,
                                                                    first_fd + (int) j->n_sockets };
                         j->n_sockets++;
                 }
@@ -167,12 +179,14 @@ static int list_sockets(Job *j) {
 static int take_fds(const Job *j, Handoff *h) {
         const Generation *g = j->generation;
 
-        h->fds = calloc(j->n_sockets + 1, sizeof(int));
+        h->fds = calloc(j->n_sockets + fd_store_n(j->stored) + 1, sizeof(int));
         if (!h->fds)
                 return -ENOMEM;
 
         for (size_t i = 0; i < g->n_endpoints; i++)
                 endpoint_put_fds(g->endpoints[i], g->bank, j->slot, h->fds, &h->n_fds);
+        for (size_t i = 0; i < fd_store_n(j->stored); i++)
+                h->fds[h->n_fds++] = fd_store_fd(j->stored, i);
 
         if (j->templates.first_fd == 0) { /* and the settings saw to it that it is the only one */
                 h->stdin_fd = h->fds[0];
@@ -204,6 +218,9 @@ int handoff_init(const Generation *g, const Build *build, unsigned slot, const c
         Job j = { .generation = g, .build = build, .slot = slot, .notify_path = notify_path };
         Handoff h = { .stdin_fd = -EBADF };
         int r;
+
+        if (build->service->fd_store_max > 0)
+                j.stored = service_stored_fds(g->service);
 
         r = list_sockets(&j);
         if (r >= 0)

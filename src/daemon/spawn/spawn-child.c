@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,47 +18,46 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 
 #define CAPABILITIES_MAX 64U
 
-static void reset_signals(void) {
+static void reset_signals(const sigset_t *changed) {
         const struct sigaction standard = { .sa_handler = SIG_DFL };
         sigset_t none;
 
         for (int i = 1; i < NSIG; i++)
-                (void) sigaction(i, &standard,
-                                 NULL); /* fails for KILL, STOP and the C library's own */
+                if (sigismember(changed, i) > 0)
+                        (void) sigaction(i, &standard, NULL);
 
         (void) sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* First everything above the places that will be filled, then down into them: no source can be
- * overwritten before it was copied.  dup2() clears close-on-exec. */
+/* Before anything is done to a descriptor. */
+static int leave_table(const SpawnShared *shared) {
+        if (shared->table_end == 0 ||
+            close_range((unsigned) shared->table_end, ~0U, CLOSE_RANGE_UNSHARE) >= 0)
+                return 0;
+
+        return unshare(CLONE_FILES) < 0 ? -errno : 0; /* before Linux 5.9 */
+}
+
+/* 0, 1, 2, and those that are passed. */
 static int arrange_fds(const SpawnPlan *p, int *fds) {
-        int end = SPAWN_FIRST_FD + (int) p->n_fds;
-        int standard[] = { p->stdin_fd, p->stdout_fd, p->stderr_fd };
+        size_t n_fds = SPAWN_FIRST_FD + p->n_fds;
+        int r;
 
-        for (size_t i = 0; i < p->n_fds; i++) {
-                fds[i] = fcntl(p->fds[i], F_DUPFD_CLOEXEC, end);
-                if (fds[i] < 0)
-                        return -errno;
-        }
-        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++) {
-                standard[i] = fcntl(standard[i], F_DUPFD_CLOEXEC, end);
-                if (standard[i] < 0)
-                        return -errno;
-        }
-
-        for (int i = 0; i < (int) ELEMENTS_OF(standard); i++)
-                if (dup2(standard[i], i) < 0)
-                        return -errno;
-        for (size_t i = 0; i < p->n_fds; i++)
-                if (dup2(fds[i], SPAWN_FIRST_FD + (int) i) < 0)
-                        return -errno;
+        fds[0] = p->stdin_fd;
+        fds[1] = p->stdout_fd;
+        fds[2] = p->stderr_fd;
+        memcpy(fds + SPAWN_FIRST_FD, p->fds, p->n_fds * sizeof(int));
+        r = fd_arrange(fds, n_fds, 0);
+        if (r < 0)
+                return r;
 
         /* All of ours are close-on-exec; this catches what a library may have left open. */
-        if (close_range((unsigned) end, ~0U, 0) < 0 && errno != ENOSYS)
+        if (close_range((unsigned) n_fds, ~0U, 0) < 0 && errno != ENOSYS)
                 return -errno;
 
         return 0;
@@ -211,12 +211,14 @@ int spawn_child(void *userdata) {
         const SpawnPlan *p = shared->plan;
         int r;
 
-        reset_signals();
+        reset_signals(shared->changed);
         (void) setsid(); /* a session and a process group of its own, so that all of it can be killed */
         if (p->has_umask)
                 (void) umask(p->umask);
 
-        r = arrange_fds(p, shared->fds);
+        r = leave_table(shared);
+        if (r >= 0)
+                r = arrange_fds(p, shared->fds);
         if (r < 0)
                 return fail(shared, r, "pass descriptors to");
 

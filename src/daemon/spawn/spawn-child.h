@@ -2,6 +2,7 @@
 
 /* The child's side of spawn(). */
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "daemon/spawn/spawn.h"
@@ -9,7 +10,9 @@
 /* What parent and child share while the parent is held in clone(). */
 typedef struct SpawnShared {
         const SpawnPlan *plan;
-        int *fds; /* scratch, n_fds of them */
+        int *fds;                /* scratch, SPAWN_FIRST_FD + n_fds of them */
+        const sigset_t *changed; /* signals that are not at their defaults */
+        int table_end; /* > 0: we share our parent's table of descriptors, and need it up to here */
         pid_t parent;
         int error;
         const char *what;

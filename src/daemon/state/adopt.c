@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/text.h"
+#include "daemon/endpoint/endpoint-adopt.h"
 #include "daemon/manager.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/state-config.h"
@@ -293,7 +294,7 @@ static int place_endpoints(Adoption *a) {
                 int r;
 
                 *place = take_endpoint(a, s->endpoints[m->n_endpoints]);
-                r = *place ? 0 : endpoint_new_closed(m, s->endpoints[m->n_endpoints], place);
+                r = *place ? 0 : endpoint_new_closed(m, s->endpoints[m->n_endpoints], 0, place);
                 if (r < 0)
                         return r;
         }
@@ -354,9 +355,7 @@ static void give_endpoints(Adoption *a) {
 }
 
 static int load_sockets_of(Adoption *a, const json_t *record) {
-        Endpoint *e = NULL;
-        Service *s;
-        ReuseRule rule;
+        Endpoint *e;
         uint64_t id;
         int r;
 
@@ -367,10 +366,9 @@ static int load_sockets_of(Adoption *a, const json_t *record) {
         if (!e)
                 return -EBADMSG;
 
-        s = e->service;
-        r = state_endpoint_load_sockets(
-                        a, record, e,
-                        s && s->is_listening && service_rule_of(s, e, &rule) ? &rule : NULL);
+        r = state_endpoint_load_sockets(a, record, e);
+        if (r >= 0 && !e->service)
+                r = state_endpoint_load_takers(a, record, e);
         if (r < 0)
                 log_error("Endpoint %s: its sockets could not be taken back: %s", e->settings->name,
                           reuse_strerror(r));

@@ -129,7 +129,7 @@ static int load_build(const Adoption *a, const json_t *from, Build **ret) {
                 r = state_fields_load(stamp_fields, ELEMENTS_OF(stamp_fields), from, &stamp);
         if (r < 0)
                 return r;
-        if (!b->arguments || !b->arguments[0])
+        if (!b->service->unit && (!b->arguments || !b->arguments[0]))
                 return -EBADMSG;
 
         b->program_stat.st_dev = stamp.device;

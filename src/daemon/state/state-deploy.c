@@ -21,13 +21,13 @@ static const StateField fields[] = {
         STATE_FIELD(Deploy, was_drained_in_time, STATE_BOOL),
         STATE_FIELD(Deploy, started_usec, STATE_UINT64),
         STATE_FIELD(Deploy, drain_deadline_usec, STATE_UINT64),
-        STATE_FIELD(Deploy, n_cut_before, STATE_UINT64),
 };
 static const StateField result_fields[] = {
         STATE_FIELD(DeployResult, id, STATE_TEXT),
         STATE_FIELD_MAX(DeployResult, outcome, DEPLOY_FAILED),
         STATE_FIELD(DeployResult, generation, STATE_UNSIGNED),
         STATE_FIELD(DeployResult, previous, STATE_UNSIGNED),
+        STATE_FIELD_MAX(DeployResult, left_bank, REUSE_BANKS_MAX),
         STATE_FIELD(DeployResult, cut_connections, STATE_UINT64),
         STATE_FIELD(DeployResult, duration_usec, STATE_UINT64),
         STATE_FIELD(DeployResult, reason, STATE_TEXT),

@@ -13,10 +13,10 @@ json_t *state_endpoint_save(State *st, Endpoint *e);
 /* Makes it again, without its sockets.  Returns 0 or a negative errno. */
 int state_endpoint_load(Adoption *a, const json_t *from, Endpoint **ret);
 
-/* Takes its sockets back.
- *
- * @rule  NULL: it refuses
+/* Takes its sockets back; nothing is changed on them yet.
  *
  * Returns 0 or a negative errno; then it has none. */
-int state_endpoint_load_sockets(Adoption *a, const json_t *from, Endpoint *e,
-                                const ReuseRule *rule);
+int state_endpoint_load_sockets(Adoption *a, const json_t *from, Endpoint *e);
+
+/* Of one that belongs to no service: whoever has taken it.  Returns 0 or a negative errno. */
+int state_endpoint_load_takers(Adoption *a, const json_t *from, Endpoint *e);

@@ -30,6 +30,7 @@ static const StateField slot_fields[] = {
         STATE_FIELD(GenerationSlot, starts.begun_usec, STATE_UINT64),
         STATE_FIELD(GenerationSlot, starts.n_starts, STATE_UNSIGNED),
         STATE_FIELD(GenerationSlot, n_failures, STATE_UNSIGNED),
+        STATE_FIELD(GenerationSlot, is_due, STATE_BOOL),
         STATE_FIELD(GenerationSlot, has_been_ready, STATE_BOOL),
         STATE_FIELD(GenerationSlot, is_let_go, STATE_BOOL),
 };

@@ -5,11 +5,13 @@
 
 #include "base/log.h"
 #include "daemon/manager.h"
+#include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
 #include "daemon/state/state-build.h"
 #include "daemon/state/state-deploy.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-generation.h"
+#include "daemon/store/fd-store.h"
 
 #define ENDPOINTS_MAX 4096U
 
@@ -24,6 +26,7 @@ static const StateField fields[] = {
         STATE_FIELD_MAX(Service, n_scaled, WORKERS_MAX),
         STATE_FIELD(Service, is_scale_due, STATE_BOOL),
         STATE_FIELD(Service, is_leaving, STATE_BOOL),
+        STATE_FIELD(Service, has_to_give, STATE_BOOL),
 };
 
 /* ---- writing ---- */
@@ -65,6 +68,24 @@ static json_t *save_results(const Service *s) {
         return TAKE_PTR(array);
 }
 
+/* What its workers have stored: ["w1", name, whether it is dropped when it hangs up] */
+static json_t *save_stored(State *st, const Service *s) {
+        _cleanup_state_json_ json_t *array = json_array();
+        const FdStore *stored = service_stored_fds(s);
+
+        for (size_t i = 0; i < fd_store_n(stored); i++) {
+                char name[STATE_NAME_SIZE];
+
+                if (state_name_fd(st, fd_store_fd(stored, i), 'w', name) < 0 ||
+                    json_array_append_new(array,
+                                          json_pack("[s, s, b]", name, fd_store_name(stored, i),
+                                                    fd_store_is_polled(stored, i))) < 0)
+                        return NULL;
+        }
+
+        return TAKE_PTR(array);
+}
+
 static int put_own(State *st, const Service *s, StateBuilds *builds, json_t *to) {
         uint64_t held = 0, previous = 0;
         int r;
@@ -92,6 +113,8 @@ json_t *state_service_save(State *st, Service *s) {
 
         if (r >= 0)
                 r = state_put_json(object, "results", save_results(s));
+        if (r >= 0 && service_store_n(s) > 0)
+                r = state_put_json(object, "stored", save_stored(st, s));
         if (r >= 0)
                 r = state_put_json(object, "generations", save_generations(st, s, &builds));
         if (r >= 0 && s->deploy)
@@ -164,8 +187,36 @@ static int load_results(const json_t *from, Service *s) {
         if (r < 0 || json_array_size(array) > SERVICE_RESULTS_MAX)
                 return -EBADMSG;
 
+        if (json_array_size(array) > 0 || json_object_get(from, "deploy")) {
+                s->results = calloc(SERVICE_RESULTS_MAX, sizeof(DeployResult));
+                if (!s->results)
+                        return -ENOMEM;
+        }
+
         for (size_t i = 0; i < json_array_size(array) && r >= 0; i++)
                 r = state_result_load(json_array_get(array, i), &s->results[s->n_results++]);
+
+        return r;
+}
+
+static int load_stored(Adoption *a, const json_t *from, Service *s) {
+        const json_t *array;
+        int r;
+
+        r = state_get_array(from, "stored", &array);
+        for (size_t i = 0; i < json_array_size(array) && r >= 0; i++) {
+                const json_t *one = json_array_get(array, i);
+                const char *name = json_string_value(json_array_get(one, 0));
+                const char *text = json_string_value(json_array_get(one, 1));
+                int fd;
+
+                if (!name || !text || !fd_name_is_valid(text))
+                        return -EBADMSG;
+                fd = legacy_take_fd(a->legacy, name);
+                if (fd >= 0) /* else it has hung up meanwhile */
+                        (void) service_store_put(s, SIZE_MAX, text,
+                                                 json_is_true(json_array_get(one, 2)), fd);
+        }
 
         return r;
 }
@@ -185,6 +236,8 @@ static int load_rest(Adoption *a, const json_t *from, Service *s) {
                 s->previous_build = build_ref(state_builds_find(&builds, previous));
         if (r >= 0)
                 r = load_generations(a, from, s, &builds);
+        if (r >= 0)
+                r = load_stored(a, from, s);
         if (r >= 0 && deploy)
                 r = state_deploy_load(deploy, s, &builds, &s->deploy);
 

@@ -127,11 +127,14 @@ static int load_notify(Adoption *a, const json_t *from, Worker *w) {
                 r = state_get_text(from, "notify_path", &path);
         if (r < 0)
                 return r;
-        if (!name || !path)
-                return -EBADMSG;
+        if (!name || !path) /* a unit's is systemd's */
+                return w->build->service->unit ? 0 : -EBADMSG;
 
         fd = adoption_take_fd(a, name);
-        return fd < 0 ? fd : notify_adopt(w, a->manager->event, path, fd, &w->notify);
+        r = fd < 0 ? fd : notify_adopt(a->manager->event, path, fd, &w->notify);
+        if (r >= 0)
+                notify_give(w->notify, w);
+        return r;
 }
 
 /* What may stand in @result is a constant of ours. */

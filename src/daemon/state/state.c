@@ -229,12 +229,20 @@ static int put_service(State *st, Service *s) {
         return state_put(st, key, state_service_save(st, s));
 }
 
+/* What workers have stored is closed without a word to us: its names are new each time. */
+static void forget_stored(State *st) {
+        for (size_t fd = 0; fd < st->n_fds; fd++)
+                if ((st->names[fd] & UINT8_MAX) == 'w')
+                        st->names[fd] = 0;
+}
+
 int state_write_all(State *st) {
         Manager *m = st->manager;
         Service *s;
         int r = 0;
 
         st->n_in_use = 0;
+        forget_stored(st);
         for (size_t i = 0; i < m->n_endpoints && r >= 0; i++)
                 r = put_endpoint(st, m->endpoints[i]);
         for (size_t i = 0; i < m->n_services && r >= 0; i++) {

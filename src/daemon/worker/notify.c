@@ -10,186 +10,78 @@
 
 #include "base/fd.h"
 #include "base/parse.h"
+#include "daemon/store/fd-message.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker.h"
 
-#define MESSAGE_SIZE_BYTES 4096U
-#define N_FDS_MAX          253U  /* SCM_MAX_FD of the kernel */
-#define ERRNO_MAX          4095U /* MAX_ERRNO of the kernel */
-#define N_DRAIN_MAX        64U
+#define N_DRAIN_MAX 64U
 
 /* At most so many messages in so long: the rest waits in the worker's own queue. */
 #define RATE_INTERVAL_USEC (100 * USEC_PER_MSEC)
 #define RATE_BURST         100U
+#define PAUSE_PER_FD_USEC  40U
 
 struct Notify {
-        Worker *worker; /* borrowed */
+        Worker *worker;  /* borrowed; NULL: nobody's yet */
+        sd_event *event; /* borrowed */
         char *path;
         int fd;
         sd_event_source *source;
+        sd_event_source *pause; /* armed: it is not read */
         uint64_t n_refused;
 };
 
-/* ---- the language ---- */
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Notify *n = userdata;
 
-typedef void (*ReadWord)(const char *value, NotifyMessage *m);
-
-static void read_ready(const char *value, NotifyMessage *m) {
-        m->is_ready = strcmp(value, "1") == 0;
+        (void) sd_event_source_set_enabled(n->source, SD_EVENT_ON);
+        return 0;
 }
 
-static void read_stopping(const char *value, NotifyMessage *m) {
-        m->is_stopping = strcmp(value, "1") == 0;
+/* Descriptors are dear: to take, to keep and to close hundreds takes longer than all else that a message can
+ * ask for.  Who sends many at once is not listened to for a while. */
+static void pay_for_fds(Notify *n, size_t n_fds) {
+        if (n_fds > 1 &&
+            timer_arm(n->event, &n->pause, n_fds * PAUSE_PER_FD_USEC, on_pause_over, n) >= 0)
+                (void) sd_event_source_set_enabled(n->source, SD_EVENT_OFF);
 }
 
-static void read_reloading(const char *value, NotifyMessage *m) {
-        m->is_reloading = strcmp(value, "1") == 0;
-}
+/* A barrier is a descriptor that is waited for to be closed: by then all earlier messages were acted on,
+ * since we read them in order.  Others were stored, or are refused; what the words that they came with say
+ * still counts, as in systemd. */
+static void check_fds(Notify *n, const NotifyMessage *m) {
+        if (m->is_barrier && m->n_fds == 1)
+                return;
 
-static void read_barrier(const char *value, NotifyMessage *m) {
-        m->is_barrier = strcmp(value, "1") == 0;
-}
-
-static void read_watchdog(const char *value, NotifyMessage *m) {
-        m->is_watchdog = strcmp(value, "1") == 0;
-        m->has_watchdog_failed = strcmp(value, "trigger") == 0;
-}
-
-static void read_watchdog_usec(const char *value, NotifyMessage *m) {
-        (void) parse_unsigned(value, UINT64_MAX - 1, &m->watchdog_usec);
-}
-
-static void read_extend_timeout(const char *value, NotifyMessage *m) {
-        (void) parse_unsigned(value, UINT64_MAX - 1, &m->extend_timeout_usec);
-}
-
-static void read_main_pid(const char *value, NotifyMessage *m) {
-        uint64_t pid;
-
-        if (parse_unsigned(value, INT32_MAX, &pid) >= 0)
-                m->main_pid = (pid_t) pid;
-}
-
-static void read_errno(const char *value, NotifyMessage *m) {
-        uint64_t number;
-
-        if (parse_unsigned(value, ERRNO_MAX, &number) >= 0)
-                m->error = (int) number;
-}
-
-static void read_status(const char *value, NotifyMessage *m) {
-        m->status = value;
-}
-
-static const struct {
-        const char *name;
-        ReadWord read;
-} words[] = {
-        { "READY", read_ready },
-        { "STOPPING", read_stopping },
-        { "RELOADING", read_reloading },
-        { "BARRIER", read_barrier },
-        { "WATCHDOG", read_watchdog },
-        { "WATCHDOG_USEC", read_watchdog_usec },
-        { "EXTEND_TIMEOUT_USEC", read_extend_timeout },
-        { "MAINPID", read_main_pid },
-        { "ERRNO", read_errno },
-        { "STATUS", read_status },
-};
-
-void notify_message_parse(char *text, NotifyMessage *ret) {
-        char *rest = text, *line;
-
-        *ret = (NotifyMessage){ 0 };
-
-        while ((line = strsep(&rest, "\n"))) {
-                char *value = strchr(line, '=');
-
-                if (!value)
-                        continue;
-
-                *value++ = '\0';
-                for (size_t i = 0; i < ELEMENTS_OF(words); i++)
-                        if (strcmp(words[i].name, line) == 0)
-                                words[i].read(value, ret);
-        }
-}
-
-/* ---- the socket ---- */
-
-/* Nobody may leave descriptors with us.  A barrier is one that is waited for to be closed: by then all
- * earlier messages were acted on, since we read them in order.  Returns how many there were. */
-static size_t close_fds(struct msghdr *message) {
-        size_t n_closed = 0;
-
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-                size_t n;
-
-                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-                        continue;
-
-                n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-                for (size_t i = 0; i < n; i++) {
-                        int fd;
-
-                        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-                        (void) fd_close(fd);
+        pay_for_fds(n, m->n_fds);
+        for (size_t i = 0; i < m->n_fds; i++)
+                if (m->fds[i] >= 0) {
+                        n->n_refused++;
+                        return;
                 }
-                n_closed += n;
-        }
-
-        return n_closed;
-}
-
-/* Takes one message from the queue.  Returns 1 with what it says, 0 if it was refused, -EAGAIN if
- * there is none. */
-static int receive(Notify *n, char *text, NotifyMessage *ret) {
-        union {
-                struct cmsghdr align;
-                char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(N_FDS_MAX * sizeof(int))];
-        } control;
-        struct iovec part = { text, MESSAGE_SIZE_BYTES - 1 };
-        struct msghdr message = {
-                .msg_iov = &part,
-                .msg_iovlen = 1,
-                .msg_control = &control,
-                .msg_controllen = sizeof(control),
-        };
-        ssize_t length;
-        size_t n_fds;
-
-        length = recvmsg(n->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
-        if (length < 0)
-                return errno == EINTR ? 0 : -errno;
-
-        n_fds = close_fds(&message);
-        if (length == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-            memchr(text, '\0', (size_t) length)) {
-                n->n_refused++;
-                return 0;
-        }
-
-        text[length] = '\0';
-        notify_message_parse(text, ret);
-        if (n_fds != (ret->is_barrier ? 1 : 0)) {
-                n->n_refused++; /* what the words say still counts, as in systemd */
-                ret->is_barrier = false;
-        }
-
-        return 1;
+        n->n_refused += m->is_barrier; /* without one */
 }
 
 /* Returns false when there is nothing to read. */
 static bool read_one(Notify *n) {
-        char text[MESSAGE_SIZE_BYTES];
+        FdMessage message;
         NotifyMessage m;
         int r;
 
-        r = receive(n, text, &m);
-        if (r > 0)
-                worker_on_message(n->worker, &m);
+        r = fd_message_receive(n->fd, &message);
+        if (r == 0)
+                n->n_refused++;
+        if (r <= 0)
+                return r == 0;
 
-        return r >= 0;
+        notify_message_parse(message.text, &m);
+        m.fds = message.fds;
+        m.n_fds = message.n_fds;
+        if (n->worker)
+                worker_on_message(n->worker, &m);
+        check_fds(n, &m);
+        fd_message_done(&message);
+        return true;
 }
 
 void notify_drain(Notify *n) {
@@ -232,13 +124,13 @@ static int bind_to(const char *path, uid_t uid) {
         return TAKE_FD(fd);
 }
 
-int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret) {
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
         int fd = bind_to(path, uid);
 
-        return fd < 0 ? fd : notify_adopt(worker, event, path, fd, ret);
+        return fd < 0 ? fd : notify_adopt(event, path, fd, ret);
 }
 
-int notify_adopt(Worker *worker, sd_event *event, const char *path, int fd, Notify **ret) {
+int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
@@ -248,7 +140,7 @@ int notify_adopt(Worker *worker, sd_event *event, const char *path, int fd, Noti
                 return -ENOMEM;
         }
 
-        n->worker = worker;
+        n->event = event;
         n->fd = fd;
         n->path = strdup(path);
         if (!n->path)
@@ -270,11 +162,16 @@ int notify_adopt(Worker *worker, sd_event *event, const char *path, int fd, Noti
         return 0;
 }
 
+void notify_give(Notify *n, Worker *worker) {
+        n->worker = worker;
+}
+
 Notify *notify_free(Notify *n) {
         if (!n)
                 return NULL;
 
         n->source = sd_event_source_disable_unref(n->source);
+        n->pause = timer_disarm(n->pause);
         n->fd = fd_close(n->fd);
         if (n->path)
                 (void) unlink(n->path);

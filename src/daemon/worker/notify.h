@@ -7,45 +7,27 @@
  * a message that cannot be read is dropped and counted, descriptors that nobody asked for are closed.
  */
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "daemon/worker/notify-message.h"
 
 typedef struct Notify Notify;
 typedef struct Worker Worker;
 
-/* One message, decoded.  What was not said, or cannot be read, is false, 0 or NULL. */
-typedef struct NotifyMessage {
-        bool is_ready;
-        bool is_stopping;
-        bool is_reloading;
-        bool is_watchdog;             /* WATCHDOG=1 */
-        bool has_watchdog_failed;     /* WATCHDOG=trigger */
-        bool is_barrier;              /* BARRIER=1, alone in its message */
-        uint64_t watchdog_usec;       /* a new interval */
-        uint64_t extend_timeout_usec; /* from now */
-        pid_t main_pid;
-        int error;          /* ERRNO */
-        const char *status; /* borrowed from the message */
-} NotifyMessage;
-
-/* Reads the assignments in @text, which is changed.  Unknown ones are ignored: others speak a newer
- * dialect.  Of two that contradict each other the last counts. */
-void notify_message_parse(char *text, NotifyMessage *ret);
-
-/* Opens a socket @path, which only @uid may write to, and reads from it in @event's loop.
- *
- * Each message is reported to worker_on_message(), which must not free the worker.  Returns 0 or a
- * negative errno. */
-int notify_new(Worker *worker, sd_event *event, const char *path, uid_t uid, Notify **ret);
+/* Opens a socket @path, which only @uid may write to, and reads from it in @event's loop; while it is
+ * nobody's what comes is dropped.  Returns 0 or a negative errno. */
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret);
 
 /* The same with a socket that is there already.
  *
  * @fd  taken always */
-int notify_adopt(Worker *worker, sd_event *event, const char *path, int fd, Notify **ret);
+int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret);
+
+/* From now on each message is reported to worker_on_message(), which must not free the worker. */
+void notify_give(Notify *n, Worker *worker);
 
 /* Removes the path as well. */
 Notify *notify_free(Notify *n);

@@ -64,7 +64,7 @@ static bool find_next(Readiness *r) {
 
         for (; r->endpoint < g->n_endpoints; r->endpoint++, r->address = 0)
                 if (g->endpoints[r->endpoint]->settings->type == SOCK_STREAM &&
-                    r->address < g->endpoints[r->endpoint]->n_groups)
+                    r->address < endpoint_n_groups(g->endpoints[r->endpoint], g->bank))
                         return true;
 
         return false;
@@ -95,6 +95,17 @@ static int begin(Readiness *r) {
         return probe_new(&plan, on_probed, r, &r->probe);
 }
 
+/* A visitor who woke it is served first: a probe behind him costs what he would wait. */
+static bool somebody_waits(const Worker *w) {
+        const Generation *g = w->generation;
+
+        for (size_t i = 0; i < g->n_endpoints; i++)
+                if (endpoint_queue(g->endpoints[i], g->bank, w->slot) > 0)
+                        return true;
+
+        return false;
+}
+
 int readiness_new(Worker *worker, Readiness **ret) {
         _cleanup_(readiness_freep) Readiness *r = NULL;
         int q;
@@ -104,7 +115,7 @@ int readiness_new(Worker *worker, Readiness **ret) {
                 return -ENOMEM;
 
         r->worker = worker;
-        q = begin(r);
+        q = somebody_waits(worker) ? call_again(r, AGAIN_USEC) : begin(r);
         if (q < 0)
                 return q;
 

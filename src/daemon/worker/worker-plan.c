@@ -9,6 +9,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/manager.h"
+#include "daemon/service/generation.h"
+#include "daemon/service/service.h"
 #include "daemon/spawn/journal-stream.h"
 #include "daemon/spawn/reuseport-lock.h"
 #include "daemon/worker/worker.h"
@@ -19,10 +22,8 @@
 
 /* ---- outputs ---- */
 
-static int copy_of(int fd) {
-        int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-
-        return copy < 0 ? -errno : copy;
+uid_t worker_uid(const ServiceSettings *s) {
+        return s->has_user ? s->uid : geteuid();
 }
 
 static int open_file(const char *path, int flags) {
@@ -32,52 +33,61 @@ static int open_file(const char *path, int flags) {
 }
 
 /* Where there is no journal, or it does not answer, lines come where ours do. */
-static int open_journal(const Output *output, const ServiceSettings *s, int inherited) {
+static int open_journal(const Output *output, const ServiceSettings *s) {
         LogFields fields = { .service = s->name };
         int fd = journal_stream_open(s->name, LOG_INFO);
 
-        if (fd >= 0)
-                return fd;
-
-        if (output->kind == OUTPUT_JOURNAL)
+        if (fd < 0 && output->kind == OUTPUT_JOURNAL)
                 log_fields(LOG_WARNING, &fields,
                            "%s: the journal cannot be reached: %s; output goes where ours goes",
                            s->name, strerror(-fd));
-        return copy_of(inherited);
+        return fd;
 }
 
-/* Returns a descriptor of the caller's, or a negative errno. */
-static int open_output(const Output *output, const ServiceSettings *s, int inherited) {
+/* @null, @inherited  descriptors that are there already
+ * @ret               the descriptor to use
+ *
+ * Returns one of the caller's, which is @ret then; -EBADF: none was opened; or another negative errno. */
+static int open_output(const Output *output, const ServiceSettings *s, int null, int inherited,
+                       int *ret) {
+        int fd = -EBADF;
+
+        *ret = inherited;
         switch (output->kind) {
         case OUTPUT_NULL:
-                return open_file("/dev/null", 0);
+                *ret = null;
+                break;
         case OUTPUT_FILE:
-                return open_file(output->path, O_CREAT);
         case OUTPUT_APPEND:
-                return open_file(output->path, O_CREAT | O_APPEND);
+                fd = open_file(output->path,
+                               O_CREAT | (output->kind == OUTPUT_APPEND ? O_APPEND : 0));
+                if (fd < 0)
+                        return fd == -EBADF ? -EIO : fd;
+                break;
         case OUTPUT_JOURNAL:
         case OUTPUT_AUTO:
-                return open_journal(output, s, inherited);
+                fd = open_journal(output, s);
+                break;
         case OUTPUT_INHERIT:
         case OUTPUT_KIND_MAX:
         case OUTPUT_KIND_INVALID:
                 break;
         }
 
-        return copy_of(inherited);
+        if (fd < 0)
+                return -EBADF;
+        *ret = fd;
+        return fd;
 }
 
-static int open_standard(WorkerPlan *p, const ServiceSettings *s) {
-        p->input = fd_move_above_stdio(open("/dev/null", O_RDONLY | O_CLOEXEC));
-        if (p->input < 0)
-                return p->input;
-
-        p->output = open_output(&s->standard_output, s, STDOUT_FILENO);
-        if (p->output < 0)
+static int open_standard(WorkerPlan *p, const ServiceSettings *s, int null) {
+        p->spawn.stdin_fd = null;
+        p->output = open_output(&s->standard_output, s, null, STDOUT_FILENO, &p->spawn.stdout_fd);
+        if (p->output < 0 && p->output != -EBADF)
                 return p->output;
 
-        p->error = open_output(&s->standard_error, s, STDERR_FILENO);
-        return p->error < 0 ? p->error : 0;
+        p->error = open_output(&s->standard_error, s, null, STDERR_FILENO, &p->spawn.stderr_fd);
+        return p->error < 0 && p->error != -EBADF ? p->error : 0;
 }
 
 /* ---- the rest ---- */
@@ -161,11 +171,11 @@ int worker_plan_init(WorkerPlan *ret, const Worker *w, char *const *command, cha
         WorkerPlan *p = ret;
         int r;
 
-        *p = (WorkerPlan){ .input = -EBADF, .output = -EBADF, .error = -EBADF };
+        *p = (WorkerPlan){ .output = -EBADF, .error = -EBADF };
         p->handoff.stdin_fd = -EBADF;
 
         *reterr_what = "open the outputs of";
-        r = open_standard(p, s);
+        r = open_standard(p, s, w->generation->service->manager->null_fd);
         if (r < 0)
                 return r;
 
@@ -184,9 +194,8 @@ int worker_plan_init(WorkerPlan *ret, const Worker *w, char *const *command, cha
         p->spawn.environment = p->handoff.environment;
         p->spawn.fds = p->handoff.fds;
         p->spawn.n_fds = p->handoff.n_fds;
-        p->spawn.stdin_fd = p->handoff.stdin_fd >= 0 ? p->handoff.stdin_fd : p->input;
-        p->spawn.stdout_fd = p->output;
-        p->spawn.stderr_fd = p->error;
+        if (p->handoff.stdin_fd >= 0)
+                p->spawn.stdin_fd = p->handoff.stdin_fd;
         p->spawn.death_signal = DEATH_SIGNAL;
         p->spawn.system_calls = p->lock.filter ? &p->lock : NULL;
         put_program(&p->spawn, w, &p->handoff, command);
@@ -196,7 +205,6 @@ int worker_plan_init(WorkerPlan *ret, const Worker *w, char *const *command, cha
 }
 
 void worker_plan_done(WorkerPlan *p) {
-        p->input = fd_close(p->input);
         p->output = fd_close(p->output);
         p->error = fd_close(p->error);
         handoff_done(&p->handoff);

@@ -10,16 +10,20 @@
 #include "daemon/spawn/handoff.h"
 #include "daemon/spawn/spawn.h"
 
+typedef struct ServiceSettings ServiceSettings;
 typedef struct Worker Worker;
 
 typedef struct WorkerPlan {
         SpawnPlan spawn; /* borrows from what follows: a plan does not move */
         Handoff handoff;
-        int input, output, error; /* descriptors */
+        int output, error; /* descriptors, such as were opened for it */
         struct sock_fprog lock;
         cpu_set_t cpus;
         char oom_score_adjust[16];
 } WorkerPlan;
+
+/* As whom it runs. */
+uid_t worker_uid(const ServiceSettings *s);
 
 /* Makes the plan of a worker's program, or with @command of that one.
  *
