@@ -460,13 +460,14 @@ static void reap(Worker *w) {
         w->pid = 0;
 }
 
-/* By its descriptor: sd_event_add_child_pidfd(3) would read in /proc whose it is, for each worker.
+/* By its descriptor: sd_event_add_child_pidfd(3) would read in /proc whose it is, for each worker.  Told once:
+ * of thousands that are dead the loop would else be told again of all before it comes to the next.
  *
  * @pidfd  taken always */
 static int watch_child(Worker *w, int pidfd) {
         int r;
 
-        r = sd_event_add_io(event_of(w), &w->child, pidfd, EPOLLIN, on_child, w);
+        r = sd_event_add_io(event_of(w), &w->child, pidfd, EPOLLIN | EPOLLET, on_child, w);
         if (r < 0) {
                 (void) fd_close(pidfd);
                 return r;
