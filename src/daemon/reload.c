@@ -127,18 +127,6 @@ static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
         return 0;
 }
 
-/* Who has taken it would share the visitors of a service. */
-static int check_takers(const Endpoint *e, const EndpointSettings *now, char **reterr_why) {
-        char text[320];
-
-        if (!now->service || !e || e->n_takers == 0)
-                return 0;
-
-        return why_say(reterr_why, -EBUSY,
-                       "endpoint %s is taken by %s; end that before service %s gets it", now->name,
-                       takers_describe(e, text, sizeof(text)), now->service->name);
-}
-
 static int check_addresses_are_free(const Manager *m, const EndpointSettings *now,
                                     char **reterr_why) {
         int r = 0;
@@ -167,6 +155,20 @@ static int check_exclusive(Manager *m, Endpoint *e, const EndpointSettings *now,
                                now->name, e->n_strangers);
 
         return 0;
+}
+
+/* Who has taken it would share the visitors of a service, or hold sockets that are no longer ours. */
+static int check_takers(const Endpoint *e, const EndpointSettings *now, bool stays,
+                        char **reterr_why) {
+        char text[320];
+
+        if (!e || e->n_takers == 0 || (stays && !now->service))
+                return 0;
+
+        return why_say(reterr_why, -EBUSY, "endpoint %s is taken by %s; end that before %s%s%s",
+                       now->name, takers_describe(e, text, sizeof(text)),
+                       now->service ? "service " : "it has other sockets",
+                       now->service ? now->service->name : "", now->service ? " gets it" : "");
 }
 
 static unsigned n_slots_of(const EndpointSettings *e) {
@@ -203,7 +205,8 @@ static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
 
         find_staying(m, p);
         for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
-                r = check_takers(p->endpoints[i], s->endpoints[i], reterr_why);
+                r = check_takers(p->endpoints[i] ?: manager_find_endpoint(m, s->endpoints[i]->name),
+                                 s->endpoints[i], p->endpoints[i], reterr_why);
         for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
                 if (!p->endpoints[i])
                         r = open_new(m, p, i, reterr_why);

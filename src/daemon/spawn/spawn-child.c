@@ -35,6 +35,12 @@ static void reset_signals(const sigset_t *changed) {
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Before there is anybody whom it could start.  If it cannot, ours has to do. */
+static void join_cgroup(const SpawnPlan *p) {
+        if (p->cgroup_fd > 0 && write(p->cgroup_fd, "0", 1) < 0)
+                return;
+}
+
 /* Before anything is done to a descriptor. */
 static int leave_table(const SpawnShared *shared) {
         if (shared->table_end == 0 ||
@@ -214,6 +220,7 @@ int spawn_child(void *userdata) {
         const SpawnPlan *p = shared->plan;
         int r;
 
+        join_cgroup(p);
         reset_signals(shared->changed);
         (void) setsid(); /* a session and a process group of its own, so that all of it can be killed */
         if (p->has_umask)

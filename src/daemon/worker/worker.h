@@ -103,6 +103,7 @@ void worker_on_accepted(Worker *w);
 /* From WorkerUnit: it is active; it is on its way to its end, unasked; nothing of it runs any more. */
 void worker_on_unit_active(Worker *w);
 void worker_on_unit_leaving(Worker *w);
+void worker_end_soon(Worker *w); /* in the next turn, whatever becomes of the unit */
 void worker_on_unit_ended(Worker *w, const siginfo_t *end);
 
 /* From Notify.  Does not free the worker.  Descriptors that it keeps are taken out of the message. */
