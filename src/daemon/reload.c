@@ -421,10 +421,21 @@ static void put_services(Manager *m, Plan *p, Endpoint **const *lists) {
 }
 
 static void apply_daemon(Manager *m, const Settings *before) {
-        /* Else what the command line said goes on. */
-        if (before->daemon.log_level != m->settings->daemon.log_level)
-                log_set_level(m->settings->daemon.log_level);
+        const DaemonSettings *now = &m->settings->daemon;
+
+        if (!m->has_own_log_level)
+                log_set_level(now->log_level);
+        if (!m->has_own_log_target && before->daemon.log_target != now->log_target)
+                (void) log_open(now->log_target, NULL); /* it was checked */
         manager_reload_control(m);
+}
+
+/* Nobody lives in the banks of an endpoint that belongs to no service, unless somebody has taken it. */
+static void renew_free(Manager *m) {
+        for (size_t i = 0; i < m->n_endpoints; i++)
+                for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                        if (!m->endpoints[i]->service && m->endpoints[i]->n_takers == 0)
+                                (void) endpoint_renew(m->endpoints[i], bank); /* it logs */
 }
 
 static int commit(Manager *m, Plan *p, Settings *settings) {
@@ -444,6 +455,7 @@ static int commit(Manager *m, Plan *p, Settings *settings) {
                 m->settings = settings_ref(settings);
                 put_endpoints(m, p, before);
                 put_services(m, p, lists);
+                renew_free(m);
                 apply_daemon(m, before);
         }
 

@@ -129,7 +129,6 @@ static void service_keys_are_read(void **state) {
         assert_int_equal(v->fd_store_max, 0);
         assert_int_equal(settings_find_service(s, "door")->fd_store_max, 16);
         assert_null(v->unit);
-
         v = settings_find_service(s, "boxed");
         assert_string_equal(v->unit, "boxed@%c-%i.service");
         assert_null(v->exec_start);

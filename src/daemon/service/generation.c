@@ -237,7 +237,8 @@ static void start_slot(GenerationSlot *slot) {
 }
 
 static bool may_start(GenerationSlot *slot) {
-        const ServiceSettings *s = slot->generation->settings;
+        const ServiceSettings *s =
+                        slot->generation->service->settings; /* a reload counts at once */
 
         return start_limit_take(&slot->starts, s->start_limit_interval_usec,
                                 (unsigned) s->start_limit_burst, now_usec());
@@ -245,7 +246,7 @@ static bool may_start(GenerationSlot *slot) {
 
 static void give_up(GenerationSlot *slot) {
         Generation *g = slot->generation;
-        const ServiceSettings *s = g->settings;
+        const ServiceSettings *s = g->service->settings;
         LogFields fields = { .service = s->name, .generation = g->number };
         char duration[DURATION_TEXT_SIZE];
 
@@ -407,6 +408,12 @@ void generation_set_n_slots(Generation *g, unsigned n_slots) {
                 g->slots[i].is_due |= !generation_has_reader(g, i);
 
         start_due(g);
+}
+
+void generation_reload(Generation *g) {
+        for (unsigned i = 0; i < g->n_places; i++)
+                if (g->slots[i].worker)
+                        worker_reload(g->slots[i].worker);
 }
 
 /* Places at the end that nobody is in. */

@@ -88,6 +88,9 @@ void generation_wake(Generation *g, unsigned slot);
  * those that are too many leave the rule and work on until generation_let_go(). */
 void generation_set_n_slots(Generation *g, unsigned n_slots);
 
+/* The service has other settings: what applies now to workers that are there is applied. */
+void generation_reload(Generation *g);
+
 /* Asks the workers that are too many to stop.
  *
  * @timeout_usec  until the final signal */

@@ -97,8 +97,12 @@ static void feed_watchdog(Worker *w) {
         (void) timer_arm(event_of(w), &w->watchdog, usec, on_watchdog, w);
 }
 
+/* What a reload says counts at once, where it is no matter of the build. */
+static const ServiceSettings *settings_of(const Worker *w) {
+        return w->generation->service->settings;
+}
+
 static void worker_set_state(Worker *w, WorkerState state) {
-        const ServiceSettings *s = w->build->service;
         uint64_t timeout_usec = USEC_INFINITY;
 
         w->state = state;
@@ -108,7 +112,7 @@ static void worker_set_state(Worker *w, WorkerState state) {
 
         switch (state) {
         case WORKER_STARTING:
-                timeout_usec = s->timeout_start_usec;
+                timeout_usec = w->start_timeout_usec = settings_of(w)->timeout_start_usec;
                 break;
         case WORKER_READY:
                 w->has_been_ready = true;
@@ -150,6 +154,19 @@ static void kill_group(const Worker *w, int signal_number) {
 static void end_in_next_turn(Worker *w) {
         w->commands = worker_commands_free(w->commands);
         set_deadline(w, 0);
+}
+
+void worker_reload(Worker *w) {
+        uint64_t timeout_usec = settings_of(w)->timeout_start_usec, passed_usec;
+
+        if (w->state != WORKER_STARTING || w->start_timeout_usec == timeout_usec)
+                return;
+
+        passed_usec = now_usec() - w->since_usec;
+        w->start_timeout_usec = timeout_usec;
+        if (timeout_usec != USEC_INFINITY)
+                timeout_usec = timeout_usec > passed_usec ? timeout_usec - passed_usec : 0;
+        set_deadline(w, timeout_usec);
 }
 
 void worker_stop(Worker *w, uint64_t timeout_usec) {
@@ -199,7 +216,7 @@ void worker_kill(Worker *w) {
                 (void) timer_arm(event_of(w), &w->timer, UNIT_END_USEC, on_timer, w);
         else if (w->build->service->final_kill_signal != SIGKILL)
                 (void) timer_arm(w->generation->service->manager->event, &w->timer,
-                                 w->build->service->timeout_stop_usec, on_timer, w);
+                                 settings_of(w)->timeout_stop_usec, on_timer, w);
 }
 
 static void set_ready(Worker *w) {
@@ -341,7 +358,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
                 worker_note(w, LOG_WARNING, MESSAGE_WORKER_LATE,
                             "was not ready within timeout_start = %s, killing it%s%s",
-                            format_duration(s->timeout_start_usec, duration, sizeof(duration)),
+                            format_duration(settings_of(w)->timeout_start_usec, duration,
+                                            sizeof(duration)),
                             why ? ": " : "", why ?: "");
                 w->result = "timeout";
                 kill_group(w, SIGKILL);

@@ -44,6 +44,7 @@ struct Worker {
         unsigned slot;
         WorkerState state; /* written by worker_set_state() alone */
         uint64_t since_usec;
+        uint64_t start_timeout_usec; /* until ready, as the settings said last */
         uint64_t stop_timeout_usec;
         WorkerCommands *commands; /* that run before it or after it; NULL: none does now */
         pid_t pid;                /* 0: not started yet */
@@ -71,6 +72,9 @@ struct Worker {
  *
  * What fails is logged.  Returns 0 or a negative errno, and then there is no process. */
 int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret);
+
+/* Its service has other settings; those that apply now do. */
+void worker_reload(Worker *w);
 
 /* Asks it to stop; after @timeout_usec the final signal follows. */
 void worker_stop(Worker *w, uint64_t timeout_usec);
