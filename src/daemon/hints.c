@@ -93,6 +93,27 @@ static char *hint_strangers(const Service *s) {
         return NULL;
 }
 
+static char *hint_connected(const Service *s) {
+        char *text;
+
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                const Endpoint *e = s->endpoints[i];
+
+                if (e->n_connected == 0)
+                        continue;
+                return asprintf(&text,
+                                "%u datagram sockets of endpoint %s were connected by a worker, and others "
+                                "have moved to their places: visitors are lost; take %s out of the "
+                                "settings, reload, put it back, reload, and connect() only sockets of the "
+                                "program's own",
+                                e->n_connected, e->settings->name, e->settings->name) < 0
+                                       ? NULL
+                                       : text;
+        }
+
+        return NULL;
+}
+
 static char *hint_pending(const Service *s) {
         const Generation *g = service_current(s);
         _cleanup_strv_ char **keys = NULL;
@@ -265,9 +286,19 @@ static char *hint_cutting_signal(const Service *s) {
 }
 
 static const Hint hints[] = {
-        hint_failed,  hint_strangers,      hint_pending,    hint_failing,
-        hint_shell,   hint_never_accepts,  hint_ready_only, hint_full_queue,
-        hint_backlog, hint_cutting_signal, hint_draining,   hint_refused_notifications,
+        hint_failed,
+        hint_strangers,
+        hint_connected,
+        hint_pending,
+        hint_failing,
+        hint_shell,
+        hint_never_accepts,
+        hint_ready_only,
+        hint_full_queue,
+        hint_backlog,
+        hint_cutting_signal,
+        hint_draining,
+        hint_refused_notifications,
 };
 
 int hints_list(const Service *s, char ***ret) {

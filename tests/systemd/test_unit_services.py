@@ -138,7 +138,7 @@ def test_deploys_of_a_sandboxed_unit_lose_nothing(box, show, server, way):
         assert code == OK and result["result"] == "done" and result["cut_connections"] == 0, whole
     results = [load.stop() for load in loads]
     for result in results:
-        assert result["lost"] == 0 and result["requests"] > 0, result
+        assert result["lost"] == 0 and result["requests"] > 0, json.dumps(result)
     assert len(results[0]["pids"]) > n
     show(f"{server} by {way}, {n} deploys: {sum(r['requests'] for r in results)} requests, 0 lost")
 
