@@ -275,7 +275,8 @@ int manager_resume(Manager *m) {
 
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
-        log_notice("Ready: %zu endpoints, %zu services go on", m->n_endpoints, m->n_services);
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_GOES_ON, "Ready: %zu endpoints, %zu services go on",
+                 m->n_endpoints, m->n_services);
         if (m->must_stop)
                 stop(m);
         else
