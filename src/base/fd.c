@@ -19,7 +19,9 @@ int fd_close(int fd) {
 int fd_move_above_stdio(int fd) {
         int copy;
 
-        if (fd < 0 || fd > STDERR_FILENO)
+        if (fd < 0)
+                return -errno;
+        if (fd > STDERR_FILENO)
                 return fd;
 
         copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

@@ -20,7 +20,7 @@ static inline void fd_closep(int *fd) {
 
 /* Makes sure that @fd is none of 0, 1, 2, so that no later dup2() of a standard stream can hit it.
  *
- * @fd  taken always; may be a negative errno, which is passed on
+ * @fd  what a system call has just returned, -1 included; taken always
  *
  * Returns the descriptor to use from now on, or a negative errno. */
 int fd_move_above_stdio(int fd);

@@ -67,6 +67,13 @@ static void descriptors_come_to_their_places_wherever_they_were(void **state) {
         }
 }
 
+static void a_call_that_failed_is_told_with_its_errno(void **state) {
+        const char *nowhere = "/nowhere/at/all";
+
+        assert_int_equal(fd_move_above_stdio(open(nowhere, O_RDONLY)), -ENOENT);
+        assert_int_equal(fd_move_above_stdio(fcntl(999, F_DUPFD_CLOEXEC, 0)), -EBADF);
+}
+
 static void few_more_than_there_are_is_room_enough(void **state) {
         enum {
                 N = 500
@@ -91,6 +98,7 @@ static void few_more_than_there_are_is_room_enough(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 UNIT_TEST(descriptors_come_to_their_places_wherever_they_were),
+                UNIT_TEST(a_call_that_failed_is_told_with_its_errno),
                 UNIT_TEST(few_more_than_there_are_is_room_enough),
         };
 
