@@ -18,6 +18,7 @@
 #include "base/parse.h"
 #include "base/runtime.h"
 #include "daemon/reload.h"
+#include "daemon/reserve.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
@@ -396,6 +397,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         if (!m)
                 return -ENOMEM;
 
+        reserve_raise_limit();
         m->lock_fd = m->null_fd = -EBADF;
         r = sd_event_default(&m->event);
         if (r >= 0)
@@ -407,8 +409,10 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
                 return r;
         }
 
-        if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed))
+        if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed)) {
+                log_error("Cannot get random numbers: %s", strerror(errno));
                 return -EIO;
+        }
 
         r = open_runtime_directory(m);
         if (r < 0)
@@ -429,6 +433,10 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         }
 
         choose_socket_owner(m);
+        if (reserve_fill() < RESERVE_MAX)
+                log_warning("RLIMIT_NOFILE leaves %u of %d descriptors for when there are none left; "
+                            "more are needed than it allows",
+                            reserve_fill(), RESERVE_MAX);
         *ret = TAKE_PTR(m);
         return 0;
 }
@@ -450,6 +458,7 @@ Manager *manager_free(Manager *m) {
         m->strangers = strangers_free(m->strangers);
         m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
+        reserve_drop();
         m->null_fd = fd_close(m->null_fd);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);

@@ -283,7 +283,9 @@ class Manager:
 class Daemon:
     """A reuseportd with a configuration, a runtime directory and a log of its own."""
 
-    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None):
+    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None, prepare=None,
+                 wrapper=()):
+        """prepare() is called in the process that becomes it, wrapper is a command that executes it."""
         self.build = build
         self.directory = directory
         self.config = Path(config)
@@ -300,9 +302,9 @@ class Daemon:
         }
         variables.update(environment or {})
         self.popen = subprocess.Popen(
-            [str(build / "src/daemon/reuseportd"), "-c", str(self.config), *arguments],
+            [*map(str, wrapper), str(build / "src/daemon/reuseportd"), "-c", str(self.config), *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=variables, cwd=cwd or directory)
+            env=variables, cwd=cwd or directory, preexec_fn=prepare)
         self.pid = self.popen.pid
         self.process = Process(self.pid)
         self.log = Lines(self.popen.stdout)

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/manager.h"
+#include "daemon/reserve.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/timer.h"
@@ -198,7 +199,12 @@ static int try_slot(GenerationSlot *slot, Build *build) {
         if (r < 0)
                 return r;
 
-        return worker_start(g, slot->number, build, &slot->worker);
+        r = worker_start(g, slot->number, build, &slot->worker);
+        if (reserve_lend(r)) {
+                r = worker_start(g, slot->number, build, &slot->worker);
+                (void) reserve_fill();
+        }
+        return r;
 }
 
 static void start_slot(GenerationSlot *slot) {

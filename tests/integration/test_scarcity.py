@@ -1,0 +1,147 @@
+"""When something is used up: descriptors (F7), memory (F8), room (F9).  An operation fails; the daemon stays."""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import time
+
+import pytest
+from house import DEADLINE, Deadline, Process, count, descriptors_of, get, toy, wait_answers
+from test_faults_workers import processor_time
+
+RESERVE = 32
+
+
+def limited(n):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+
+
+def is_quiet(daemon, seconds=0.4):
+    """Whether it uses less than 5 % of a processor; a tick may be booked late."""
+    before, begun = processor_time(daemon.pid), time.monotonic()
+    daemon.process.is_gone(seconds)
+    used, passed = processor_time(daemon.pid) - before, time.monotonic() - begun
+    return used <= 0.05 * passed + 0.02
+
+
+# ---- F7: descriptors ----
+
+TWO = '''
+    endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; dns: { listen_datagram = "127.0.0.1:5300"; }; };
+    services: { site: { endpoints = ["web", "dns"]; exec_start = ["@TOY@"]; type = "notify"; workers = 3;
+                        restart_delay = "50ms"; restart_max_delay = "50ms"; }; };
+'''
+
+
+def need(house):
+    """So many descriptors has a daemon that is complete."""
+    daemon = house.run(TWO)
+    daemon.log.wait("worker . .* is ready", times=3)
+    numbers = max(descriptors_of(daemon.pid)) + 1
+    assert daemon.stop() == 0
+    return numbers
+
+
+def check_answers(daemon):
+    """It is asked by root, who must get an answer, or be told why not."""
+    result = daemon.ctl("--json", "status", "site")
+    assert result.returncode in (0, 1, 5), result
+    return result.returncode
+
+
+def test_f7_with_any_number_of_descriptors_it_runs_or_says_why_not(house, show):
+    most = need(house)
+    step = count(7, 1)
+    runs = refusals = answers = 0
+    for n in [*range(5, most + 8, step), most + 8]:
+        daemon = house.start(TWO, prepare=limited(n))
+        deadline = Deadline()
+        while not deadline.is_over() and daemon.popen.poll() is None and not daemon.log.has("Ready: "):
+            daemon.process.is_gone(0.01)
+        if daemon.popen.poll() is not None:
+            status = daemon.wait()
+            daemon.log.join()
+            assert status == 1, (n, status, daemon.log.text())
+            assert daemon.log.has("Too many open files"), (n, daemon.log.text())
+            refusals += 1
+            continue
+        runs += 1
+        assert is_quiet(daemon), (n, daemon.log.text())
+        assert get(8080).status == 200 if daemon.workers() else True
+        answers += check_answers(daemon) == 0
+        assert daemon.stop() == 0, (n, daemon.log.text())
+    show(f"{most} are needed; {refusals} limits were refused, with {runs} it ran, {answers} times it answered")
+    assert refusals > 0 and answers == runs > 0
+
+
+@contextlib.contextmanager
+def crowd(daemon, n):
+    """Control clients that say nothing and stay."""
+    clients = []
+    try:
+        for _ in range(n):
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(DEADLINE)
+            client.connect(str(daemon.control))
+            clients.append(client)
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_f7_clients_cannot_take_what_workers_need(house):
+    most = need(house)
+    daemon = house.run(TWO, prepare=limited(most + 12))
+    daemon.log.wait("worker . .* is ready", times=3)
+    before = wait_answers(lambda: get(8080), lambda found: found[-1].status == 200, "it answers")[-1].pid
+    with crowd(daemon, 30) as clients:
+        # Some are let in, all others are refused at once, in words.
+        refused = [c.recv(100) for c in clients[8:]]
+        assert b"ERROR no descriptors are left\r\n" in refused, refused
+        assert is_quiet(daemon)
+        with Process(before) as worker:
+            worker.kill(signal.SIGKILL)
+        daemon.log.wait("worker . .* is ready", times=4)
+        assert len(daemon.workers()) == 3
+        assert is_quiet(daemon)
+    wait_answers(lambda: daemon.ctl("status", "site"), lambda found: found[-1].returncode == 0, "it lets us in")
+    wait_answers(lambda: descriptors_of(daemon.pid), lambda found: sum(
+        target == "/dev/null" for target in found[-1].values()) > RESERVE, "the reserve is filled again")
+    assert daemon.stop() == 0
+
+
+def test_f7_a_reload_that_needs_too_many_changes_nothing(house):
+    most = need(house)
+    daemon = house.run(TWO, prepare=limited(most + 20))
+    daemon.log.wait("worker . .* is ready", times=3)
+    more = " ".join(f'e{i}: {{ listen_stream = "127.0.0.1:{9000 + i}"; }};' for i in range(50))
+    house.write(TWO.replace("endpoints: {", f"endpoints: {{ {more}", 1))
+    result = daemon.ctl("reload")
+    assert result.returncode == 1 and "oo many open files" in result.stderr, result
+    assert get(8080).status == 200
+    for i in range(50):
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", 9000 + i)) != 0
+    result = daemon.ctl("scale", "site=40")
+    assert result.returncode == 1, result
+    assert daemon.ctl("deploy", "site").returncode in (0, 1, 7)
+    assert get(8080).status == 200
+    house.write(TWO)
+    assert daemon.ctl("reload").returncode == 0
+    assert daemon.stop() == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: a limit of the system")
+def test_f7_workers_get_the_limit_that_we_were_given(house):
+    daemon = house.run(toy(), prepare=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 3000)))
+    daemon.log.wait("toy: .* ready")
+
+    def limits(pid):
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+    assert limits(daemon.pid) == (3000, 3000)
+    assert limits(daemon.workers()[0]) == (200, 3000)
+    assert daemon.stop() == 0
