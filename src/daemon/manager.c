@@ -19,6 +19,7 @@
 #include "base/runtime.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
+#include "daemon/timer.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
@@ -403,6 +404,8 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         if (r >= 0)
                 r = watch_signals(m);
         if (r >= 0)
+                timer_keep_spares(m->event);
+        if (r >= 0)
                 r = above_new(m->event, &m->above);
         if (r < 0) {
                 log_error("Cannot make the event loop: %s", strerror(-r));
@@ -459,6 +462,7 @@ Manager *manager_free(Manager *m) {
         m->bus = bus_free(m->bus);
         m->above = above_free(m->above);
         reserve_drop();
+        timer_keep_spares(NULL);
         m->null_fd = fd_close(m->null_fd);
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);

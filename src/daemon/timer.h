@@ -14,6 +14,10 @@
 int timer_arm(sd_event *event, sd_event_source **source, uint64_t usec,
               sd_event_time_handler_t handler, void *userdata);
 
+/* Puts some timers of that loop by, for when there is no memory: what waits for a deadline must not wait for
+ * ever.  NULL, before the loop is freed: no more. */
+void timer_keep_spares(sd_event *event);
+
 /* Returns NULL: `w->timer = timer_disarm(w->timer);`. */
 sd_event_source *timer_disarm(sd_event_source *source);
 

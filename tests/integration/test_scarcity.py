@@ -1,14 +1,19 @@
 """When something is used up: descriptors (F7), memory (F8), room (F9).  An operation fails; the daemon stays."""
 
 import contextlib
+import http.client
+import json
+import mmap
 import os
 import resource
 import signal
 import socket
+import struct
 import time
+from pathlib import Path
 
 import pytest
-from house import DEADLINE, Deadline, Process, count, descriptors_of, get, toy, wait_answers
+from house import DEADLINE, IS_LONG, Deadline, Process, count, descriptors_of, get, toy, wait_answers
 from test_faults_workers import processor_time
 
 RESERVE = 32
@@ -144,4 +149,149 @@ def test_f7_workers_get_the_limit_that_we_were_given(house):
 
     assert limits(daemon.pid) == (3000, 3000)
     assert limits(daemon.workers()[0]) == (200, 3000)
+    assert daemon.stop() == 0
+
+
+# ---- F8: memory ----
+
+@pytest.fixture
+def memory(request, house):
+    """An allocator that fails when it is told to; counters[0]: at which, counters[1]: how many there were."""
+    library = Path(request.config.getoption("--build")).resolve() / "tests/integration/failing-malloc.so"
+    if not library.exists():
+        pytest.skip("a sanitizer has an allocator of its own, before which no other can stand")
+    path = house.directory / "counters"
+    path.write_bytes(bytes(16))
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 16) as room:
+        yield Memory(library, path, room)
+
+
+class Memory:
+    def __init__(self, library, path, room):
+        self.environment = {"LD_PRELOAD": str(library), "FAILING_MALLOC": str(path)}
+        self.room = room
+
+    def fail_at(self, k):
+        """The k-th allocation from now on; 0: none."""
+        struct.pack_into("QQ", self.room, 0, k, 0)
+
+    def asked(self):
+        return struct.unpack_from("QQ", self.room, 0)[1]
+
+    def has_failed(self):
+        return struct.unpack_from("QQ", self.room, 0)[0] == 0
+
+
+def sweep(memory, attempt, normal):
+    """Calls attempt() with the first, the second, … allocation failing, until it asks for no more of them."""
+    memory.fail_at(0)
+    attempt(0)
+    n = memory.asked()
+    ks = range(1, n + 1) if IS_LONG else sorted({*range(1, min(n, 4) + 1), *range(5, n + 1, max(1, n // normal))})
+    for k in ks:
+        memory.fail_at(k)
+        attempt(k)
+        memory.fail_at(0)
+    return n, len(ks)
+
+
+ONE = '''
+    endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };
+    services: { site: { endpoints = ["web"]; exec_start = ["@TOY@"@SWITCH@]; type = "notify"; workers = 2;
+                        restart_delay = "10ms"; restart_max_delay = "50ms"; timeout_start = "5s"; }; };
+'''
+
+
+def config(house, switch=""):
+    return house.write(ONE.replace("@SWITCH@", switch))
+
+
+def test_f8_a_start_without_memory_fails_whole_or_succeeds(house, memory, show):
+    config(house)
+    results = {}
+
+    def attempt(k):
+        daemon = house.start(house.directory / "endpoints.conf", environment=memory.environment)
+        deadline = Deadline()
+        while not deadline.is_over() and daemon.popen.poll() is None and not daemon.log.has("Ready: "):
+            daemon.process.is_gone(0.005)
+        if daemon.popen.poll() is None:
+            wait_answers(lambda: len(daemon.workers()), lambda found: found[-1] == 2, f"{k}: its workers are there")
+            assert get(8080).status == 200, k
+            status = daemon.stop()
+            assert status == 0, (k, status, daemon.log.text())
+            results["ran"] = results.get("ran", 0) + 1
+            return
+        status = daemon.wait()
+        daemon.log.join()
+        assert status in (1, 78), (k, status, daemon.log.text())
+        assert daemon.log.text(), k
+        results[status] = results.get(status, 0) + 1
+
+    n, tried = sweep(memory, attempt, normal=25)
+    show(f"{n} allocations, {tried} of them failed: {results}")
+    assert results["ran"] > 1 and results[1] > 0
+
+
+def is_whole(daemon, k):
+    """It is the same process, answers visitors, and says so."""
+    os.kill(daemon.pid, 0)
+    assert daemon.popen.poll() is None, (k, daemon.log.text())
+    wait_answers(lambda: try_get(), lambda found: found[-1] == 200, f"{k}: it serves")
+    wait_answers(lambda: daemon.ctl("--json", "status", "site"),
+                 lambda found: found[-1].returncode == 0
+                 and json.loads(found[-1].stdout)["state"] == "running"
+                 and json.loads(found[-1].stdout)["workers_ready"] == 2, f"{k}: all is well again\n{daemon.log.text()}")
+
+
+def try_get():
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return get(8080).status
+
+
+@pytest.mark.parametrize("arguments", [
+    ("--json", "status", "site"), ("list-endpoints",), ("reload",), ("deploy", "site"), ("restart", "site"),
+    ("scale", "site=2"), ("show", "site"),
+], ids=" ".join)
+def test_f8_what_fails_for_want_of_memory_fails_whole(house, memory, arguments, show):
+    config(house)
+    daemon = house.run(house.directory / "endpoints.conf", environment=memory.environment)
+    daemon.log.wait("worker . .* is ready", times=2)
+    results = {}
+
+    def attempt(k):
+        config(house, f', "--version={k}"' if arguments[0] == "reload" else "")
+        result = daemon.ctl(*arguments, timeout=60)
+        results[result.returncode] = results.get(result.returncode, 0) + 1
+        assert result.returncode in (0, 1, 5, 7, 78), (k, result, daemon.log.text())
+        if k:
+            memory.fail_at(0)
+            is_whole(daemon, k)
+
+    n, tried = sweep(memory, attempt, normal=15)
+    config(house)
+    assert daemon.ctl("reload").returncode == 0
+    assert daemon.ctl(*arguments).returncode == 0
+    before = len(descriptors_of(daemon.pid))
+    show(f"{n} allocations, {tried} of them failed, exit codes {results}, {before} descriptors")
+    assert daemon.stop() == 0
+
+
+def test_f8_a_worker_is_replaced_although_memory_was_short_when_it_died(house, memory, show):
+    config(house)
+    daemon = house.run(house.directory / "endpoints.conf", environment=memory.environment)
+    daemon.log.wait("worker . .* is ready", times=2)
+
+    def attempt(k):
+        victim = daemon.workers()[0]
+        with Process(victim) as process:
+            process.kill(signal.SIGKILL)
+            process.wait_gone()
+        wait_answers(lambda: daemon.workers(), lambda found: victim not in found[-1] and len(found[-1]) == 2,
+                     f"{k}: it is replaced\n{daemon.log.text()}")
+        wait_answers(lambda: try_get(), lambda found: found[-1] == 200, f"{k}: it serves")
+
+    n, tried = sweep(memory, attempt, normal=25)
+    show(f"{n} allocations, {tried} of them failed")
+    is_whole(daemon, 0)
     assert daemon.stop() == 0

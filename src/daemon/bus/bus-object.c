@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "daemon/manager.h"
@@ -76,8 +77,50 @@ static int list_endpoints(sd_bus *bus, const char *prefix, void *userdata, char 
         return 0;
 }
 
+/* Nobody is here. */
+static int on_nobody(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        return 0;
+}
+
+/* Adds a path from its root downwards, one place at a time.  sd-bus (252) makes those above by itself, but
+ * where memory ends between two of them it leaves the upper one behind, and aborts over it when the
+ * connection is freed. */
+static int add_path(sd_bus *peer, const char *path) {
+        _cleanup_free_ char *prefix = strdup(path);
+        int r;
+
+        if (!prefix)
+                return -ENOMEM;
+
+        r = sd_bus_add_object(peer, NULL, "/", on_nobody, NULL);
+        for (size_t i = 1; path[i - 1] && r >= 0; i++) {
+                if (path[i] && path[i] != '/')
+                        continue;
+                prefix[i] = '\0';
+                r = sd_bus_add_object(peer, NULL, prefix, on_nobody, NULL);
+                prefix[i] = path[i];
+        }
+
+        return r;
+}
+
+static int add_paths(sd_bus *peer) {
+        static const char *const paths[] = { "/org/freedesktop/DBus", BUS_PATH, BUS_SERVICES_PATH,
+                                             BUS_ENDPOINTS_PATH };
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTS_OF(paths) && r >= 0; i++)
+                r = add_path(peer, paths[i]);
+
+        return r;
+}
+
 int bus_object_add_all(BusClient *c) {
         int r;
+
+        r = add_paths(c->peer);
+        if (r < 0)
+                return r;
 
         r = sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus", "org.freedesktop.DBus",
                                      bus_driver_vtable, c);

@@ -26,17 +26,22 @@ static int on_pending(sd_event_source *source, void *userdata) {
         Deploy *d = userdata;
         DeployEvent event = d->pending_event;
 
-        d->pending = sd_event_source_disable_unref(d->pending);
         (void) deploy_event(d, event, NULL);
         return 0;
 }
 
+int deploy_make_pending(Deploy *d) {
+        int r;
+
+        r = sd_event_add_defer(event_of(d), &d->pending, on_pending, d);
+        return r < 0 ? r : sd_event_source_set_enabled(d->pending, SD_EVENT_OFF);
+}
+
 /* No recursion through events: it happens when we have returned. */
 static void post(Deploy *d, DeployEvent event) {
-        d->pending = sd_event_source_disable_unref(d->pending);
         d->pending_event = event;
-        if (sd_event_add_defer(event_of(d), &d->pending, on_pending, d) < 0)
-                deploy_log(d, LOG_ERR, "no memory to go on with; abort it");
+        if (d->pending || deploy_make_pending(d) >= 0)
+                (void) sd_event_source_set_enabled(d->pending, SD_EVENT_ONESHOT);
 }
 
 static void on_health(const char *why, void *userdata) {
