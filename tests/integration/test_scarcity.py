@@ -9,9 +9,11 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
 import time
 from pathlib import Path
 
+import namespaces
 import pytest
 from house import DEADLINE, IS_LONG, Deadline, Process, count, descriptors_of, get, toy, wait_answers
 from test_faults_workers import processor_time
@@ -294,4 +296,165 @@ def test_f8_a_worker_is_replaced_although_memory_was_short_when_it_died(house, m
     n, tried = sweep(memory, attempt, normal=25)
     show(f"{n} allocations, {tried} of them failed")
     is_whole(daemon, 0)
+    assert daemon.stop() == 0
+
+
+# ---- F9: room ----
+
+@pytest.fixture
+def small(house):
+    """A place with room for a daemon's sockets and little more, which can be filled and made read-only."""
+    path = house.directory / "small"
+    path.mkdir()
+    namespaces.mount("tmpfs", str(path), "tmpfs", 0, "size=64k,nr_inodes=40,mode=755")
+    yield path
+    namespaces.unmount(str(path))
+
+
+def fill(path):
+    """Takes all room, for bytes and for names."""
+    names = []
+    with contextlib.suppress(OSError), open(path / "filler", "wb") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+    with contextlib.suppress(OSError):
+        for i in range(1000):
+            (path / f"filler{i}").touch()
+            names.append(path / f"filler{i}")
+    return [path / "filler", *names]
+
+
+def empty(names):
+    for name in names:
+        name.unlink()
+
+
+def small_daemon(house, small):
+    (small / "run").mkdir()
+    return house.run(config(house), environment={"RUNTIME_DIRECTORY": str(small / "run")},
+                     arguments=["--control", str(house.directory / "control")])
+
+
+def ctl(house, *arguments):
+    return subprocess.run([str(house.build / "src/ctl/reuseportctl"), "--control", str(house.directory / "control"),
+                           *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def scarce(kind, small):
+    """Makes it so, and returns what ends it."""
+    if kind == "full":
+        names = fill(small)
+        return lambda: empty(names)
+    namespaces.mount(None, str(small), None, namespaces.MS_REMOUNT | namespaces.MS_RDONLY)
+    return lambda: namespaces.mount(None, str(small), None, namespaces.MS_REMOUNT)
+
+
+def test_f9_without_room_for_its_sockets_nobody_new_comes_and_nobody_goes(house, small):
+    daemon = small_daemon(house, small)
+    daemon.log.wait("worker . .* is ready", times=2)
+    before = sorted(daemon.workers())
+    end = scarce("full", small)
+
+    # A deploy is refused or rolled back; the old generation does not notice.
+    result = ctl(house, "deploy", "site")
+    assert result.returncode in (1, 7), result
+    assert sorted(daemon.workers()) == before
+    assert get(8080).status == 200
+    assert ctl(house, "reload").returncode == 0
+
+    # A worker that dies cannot be replaced now, and is as soon as there is room.
+    with Process(before[0]) as victim:
+        victim.kill(signal.SIGKILL)
+    daemon.log.wait("No space left on device", times=2)
+    assert is_quiet(daemon)
+    assert get(8080).status == 200
+    end()
+    wait_answers(lambda: len(daemon.workers()), lambda found: found[-1] == 2, "it is replaced")
+    assert ctl(house, "deploy", "site").returncode == 0
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["full", "read-only"])
+def test_f9_a_daemon_that_has_no_room_for_its_directory_says_so_and_starts_nothing(house, small, kind):
+    end = scarce(kind, small)
+    daemon = house.start(config(house), environment={"RUNTIME_DIRECTORY": str(small / "run")})
+    assert daemon.wait() == 1
+    daemon.log.wait(f"{small}.*(No space left on device|Read-only file system)")
+    end()
+
+
+@pytest.mark.parametrize("kind", ["full", "read-only"])
+def test_f9_a_control_socket_that_cannot_be_moved_stays_where_it_is(house, small, kind):
+    daemon = house.run(config(house))
+    daemon.log.wait("worker . .* is ready", times=2)
+    end = scarce(kind, small)
+    config(house)
+    text = (house.directory / "endpoints.conf").read_text()
+    house.write(text + f'daemon: {{ control_socket = "{small}/control"; }};')
+    assert daemon.ctl("reload").returncode in (0, 1)
+    daemon.log.wait(f"{small}/control: (No space left on device|Read-only file system)")
+    assert daemon.ctl("status", "site").returncode == 0
+    end()
+    assert daemon.ctl("reload").returncode == 0
+    assert daemon.stop() == 0
+
+
+def test_f9_a_worker_whose_log_is_full_serves(house, small):
+    daemon = house.run(toy(service=f'standard_error = "append:{small}/log"; standard_output = "append:{small}/log"; '
+                                   'restart_delay = "10ms"; restart_max_delay = "50ms";'))
+    wait_answers(try_get, lambda found: found[-1] == 200, "it serves")
+    end = scarce("full", small)
+    assert daemon.ctl("deploy", "site").returncode == 0  # its file is there, and what is written is lost
+    assert get(8080).status == 200
+    end()
+    assert daemon.stop() == 0
+
+
+# ---- F20: a kernel, or a cage, that does not offer everything ----
+
+CAGES = {
+    "pidfd_open": "no pidfd_open", "memfd_create": "no memfd_create", "close_range": "no close_range",
+    "membarrier": "no membarrier", "ipv6": "no IPv6", "clone3": "", "bpf": "",
+    "kcmp dupfd-query": "no kcmp",
+    "pidfd_open memfd_create close_range membarrier ipv6 kcmp dupfd-query clone3 bpf": "no pidfd_open",
+}
+
+
+@pytest.mark.parametrize("kind", ["notify", "exec"])
+@pytest.mark.parametrize("calls", CAGES)
+def test_f20_what_the_kernel_refuses_has_another_way_which_is_said(house, calls, kind):
+    text = ONE.replace("@SWITCH@", "").replace('type = "notify"', f'type = "{kind}"')
+    wrapper = [house.build / "tests/integration/refuse", *calls.split(), "--"]
+    daemon = house.run(text, wrapper=wrapper)
+    daemon.log.wait("worker . .* is ready", times=2)
+    assert get(8080).status == 200
+    with Process(daemon.workers()[0]) as victim:
+        victim.kill(signal.SIGKILL)
+    daemon.log.wait("worker . .* is ready", times=3)
+    assert daemon.ctl("--json", "list-endpoints").returncode == 0
+    assert daemon.ctl("deploy", "site").returncode == 0
+    assert get(8080).status == 200
+
+    version = subprocess.run([*map(str, wrapper), str(house.build / "src/daemon/reuseportd"), "--version"],
+                             capture_output=True, text=True, check=True).stdout
+    status = daemon.ctl("status").stdout
+    said = daemon.ask("status")["daemon"]["fallbacks"]
+    for text in (version, status, "\n".join(said)):
+        assert CAGES[calls] in text
+    assert CAGES[calls] or "  no " not in status
+    result = daemon.ctl("status", "site")
+    assert result.returncode == 0, result
+    assert daemon.stop() == 0
+
+
+def test_f20_without_sock_diag_nothing_is_counted_and_all_else_goes_on(house):
+    daemon = house.run(ONE.replace("@SWITCH@", ""), wrapper=[house.build / "tests/integration/refuse", "sock-diag", "--"])
+    daemon.log.wait("worker . .* is ready", times=2)
+    assert "no sock_diag" in daemon.ctl("status").stdout
+    assert daemon.ask("status", "site")["connections"] == {}
+    before = daemon.workers()
+    assert daemon.ctl("deploy", "site").returncode == 0
+    wait_answers(daemon.workers, lambda found: len(found[-1]) == 2 and not set(found[-1]) & set(before), "others work")
+    assert get(8080).status == 200
     assert daemon.stop() == 0
