@@ -11,7 +11,9 @@ for pattern in sbin/reuseportd bin/reuseportctl etc/reuseportd/endpoints.conf ma
     man3/libreuseport.3 man5/endpoints.conf.5 man8/reuseportd.8 systemd/system/reuseportd.service \
     systemd/system/reuseportd@.service systemd/system/reuseportd-dynamic.service \
     systemd/user/reuseportd.service systemd/system-preset/90-reuseportd.preset sysusers.d/reuseportd.conf \
-    tmpfiles.d/reuseportd.conf share/reuseportd/hardened.conf; do
+    tmpfiles.d/reuseportd.conf share/reuseportd/hardened.conf \
+    systemd/catalog/reuseportd.catalog bash-completion/completions/reuseportctl \
+    zsh/site-functions/_reuseportctl fish/vendor_completions.d/reuseportctl.fish; do
     if ! find "$target" -path "*/$pattern" -size +0 | grep -q .; then
         echo "not installed: $pattern"
         status=1

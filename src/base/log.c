@@ -16,7 +16,7 @@
 
 #define JOURNAL_SOCKET  "/run/systemd/journal/socket"
 #define LINE_SIZE_BYTES 4096
-#define N_FIELDS_MAX    8
+#define N_FIELDS_MAX    9 /* beside MESSAGE= */
 
 static struct {
         int level;
@@ -129,31 +129,57 @@ static int send_to_stderr(int level, const char *text) {
         return 0;
 }
 
+/* The fields of a line but MESSAGE, as the journal wants them: NAME=value, each on a line of its own. */
+typedef struct Record {
+        char lines[N_FIELDS_MAX][160];
+        size_t n_lines;
+} Record;
+
+/* The value may be somebody's text: it is made one line, and is cut if it is long. */
+static void record_text(Record *r, const char *name, const char *value) {
+        char escaped[128];
+
+        if (!value)
+                return;
+
+        assert(r->n_lines < N_FIELDS_MAX);
+        text_escape(value, escaped, sizeof(escaped));
+        snprintf(r->lines[r->n_lines++], sizeof(r->lines[0]), "%s=%s\n", name, escaped);
+}
+
+static void record_number(Record *r, const char *name, int64_t value) {
+        assert(r->n_lines < N_FIELDS_MAX);
+        snprintf(r->lines[r->n_lines++], sizeof(r->lines[0]), "%s=%" PRId64 "\n", name, value);
+}
+
+static void record_fields(Record *r, const LogFields *fields) {
+        record_text(r, "MESSAGE_ID", fields->message_id);
+        record_text(r, "SERVICE", fields->service);
+        record_text(r, "ENDPOINT", fields->endpoint);
+        record_text(r, "COLOR", fields->color);
+        record_text(r, "DEPLOY_ID", fields->deploy_id);
+        if (fields->generation > 0)
+                record_number(r, "GENERATION", fields->generation);
+        if (fields->worker_pid > 0)
+                record_number(r, "WORKER_PID", fields->worker_pid);
+}
+
 static int write_line(int level, const LogFields *fields, const char *text) {
-        char lines[N_FIELDS_MAX][128];
+        Record record = { .n_lines = 0 };
         struct iovec parts[N_FIELDS_MAX + 3];
-        size_t n_lines = 0, n_parts = 0;
+        size_t n_parts = 0;
         int r;
 
         if (!the_log.use_journal)
                 return send_to_stderr(level, text);
 
-        snprintf(lines[n_lines++], sizeof(lines[0]), "PRIORITY=%d\n", level);
-        snprintf(lines[n_lines++], sizeof(lines[0]), "SYSLOG_IDENTIFIER=%s\n",
-                 program_invocation_short_name);
-        if (fields && fields->service)
-                snprintf(lines[n_lines++], sizeof(lines[0]), "SERVICE=%s\n", fields->service);
-        if (fields && fields->endpoint)
-                snprintf(lines[n_lines++], sizeof(lines[0]), "ENDPOINT=%s\n", fields->endpoint);
-        if (fields && fields->generation > 0)
-                snprintf(lines[n_lines++], sizeof(lines[0]), "GENERATION=%u\n", fields->generation);
-        if (fields && fields->worker_pid > 0)
-                snprintf(lines[n_lines++], sizeof(lines[0]), "WORKER_PID=%d\n",
-                         (int) fields->worker_pid);
-        assert(n_lines <= N_FIELDS_MAX);
+        record_number(&record, "PRIORITY", level);
+        record_text(&record, "SYSLOG_IDENTIFIER", program_invocation_short_name);
+        if (fields)
+                record_fields(&record, fields);
 
-        for (size_t i = 0; i < n_lines; i++)
-                parts[n_parts++] = (struct iovec){ lines[i], strlen(lines[i]) };
+        for (size_t i = 0; i < record.n_lines; i++)
+                parts[n_parts++] = (struct iovec){ record.lines[i], strlen(record.lines[i]) };
         parts[n_parts++] = (struct iovec){ (char *) "MESSAGE=", strlen("MESSAGE=") };
         parts[n_parts++] = (struct iovec){ (char *) text, strlen(text) };
         parts[n_parts++] = (struct iovec){ (char *) "\n", 1 };

@@ -29,8 +29,11 @@ typedef enum LogTarget {
 
 /* What a line speaks of.  NULL and 0 mean: does not apply. */
 typedef struct LogFields {
+        const char *message_id; /* 32 hexadecimal digits: which kind of event; see journalctl(1), -x */
         const char *service;
         const char *endpoint;
+        const char *color; /* of the generation's bank */
+        const char *deploy_id;
         unsigned generation;
         pid_t worker_pid;
 } LogFields;
@@ -69,6 +72,10 @@ void log_write(int level, const LogFields *fields, const char *format, ...) _pri
                 if (log_is_enabled(level))                     \
                         log_write(level, fields, __VA_ARGS__); \
         } while (false)
+
+/* A line of nobody in particular that has a MESSAGE_ID. */
+#define log_note(level, id, ...) \
+        log_fields(level, (&(LogFields){ .message_id = (id) }), __VA_ARGS__)
 
 #define log_error(...)   log_fields(LOG_ERR, NULL, __VA_ARGS__)
 #define log_warning(...) log_fields(LOG_WARNING, NULL, __VA_ARGS__)

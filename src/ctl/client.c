@@ -19,6 +19,7 @@
 #define CALL_USEC        (30 * USEC_PER_SEC) /* without --timeout */
 #define NAMES_MAX        100000U
 #define SHARED_DIRECTORY "/run/reuseportd"
+#define PUBLIC_NAME      "org.reuseportd" /* on the system's bus */
 
 /* ---- errors ---- */
 
@@ -177,37 +178,77 @@ static CtlResult wait_ready(Ctl *c) {
         return CTL_OK;
 }
 
-CtlResult client_connect(Ctl *c) {
+/* @fd  taken always */
+static int open_bus(Ctl *c, int fd, bool takes) {
         _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
-        _cleanup_free_ char *usual = c->control ? NULL : usual_path();
-        const char *path = c->control ? c->control : usual;
-        _cleanup_close_ int fd = -EBADF;
+        _cleanup_close_ int own = fd;
         int r;
-
-        if (c->bus)
-                return CTL_OK;
-
-        fd = path ? open_socket(c, path) : -ENOMEM;
-        if (fd < 0)
-                return tell_unreachable(c, path ? path : "", fd);
 
         r = sd_bus_new(&bus);
         if (r >= 0)
-                r = sd_bus_set_fd(bus, fd, fd);
+                r = sd_bus_set_fd(bus, own, own);
         if (r >= 0) {
-                (void) TAKE_FD(fd);
-                r = sd_bus_negotiate_fds(bus, /* b= */ false);
+                (void) TAKE_FD(own);
+                r = sd_bus_negotiate_fds(bus, takes);
         }
         if (r >= 0)
                 r = sd_bus_set_method_call_timeout(bus, call_usec(c));
         if (r >= 0)
                 r = sd_bus_add_filter(bus, NULL, on_signal, c);
         if (r < 0)
-                return tell_unreachable(c, path, r);
+                return r;
 
         c->bus = TAKE_PTR(bus);
-        r = sd_bus_start(c->bus);
+        return sd_bus_start(c->bus);
+}
+
+/* @takes  whether descriptors shall come over it */
+static CtlResult connect_to(Ctl *c, const char *path, bool takes) {
+        int fd = open_socket(c, path), r;
+
+        if (fd < 0)
+                return tell_unreachable(c, path, fd);
+
+        r = open_bus(c, fd, takes);
         return r < 0 ? tell_call_error(c, r, &SD_BUS_ERROR_NULL) : wait_ready(c);
+}
+
+/* Whoever may not open the control socket may still be somebody whom polkit allows something.  Returns
+ * whether the system's daemon is there to be asked. */
+static bool connect_to_system(Ctl *c) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        int r;
+
+        r = sd_bus_open_system(&bus);
+        if (r >= 0)
+                r = sd_bus_get_name_creds(bus, PUBLIC_NAME, 0, NULL);
+        if (r >= 0)
+                r = sd_bus_set_method_call_timeout(bus, call_usec(c));
+        if (r >= 0)
+                r = sd_bus_set_allow_interactive_authorization(bus, isatty(STDIN_FILENO));
+        if (r >= 0)
+                r = sd_bus_match_signal(bus, NULL, PUBLIC_NAME, NULL, NULL, NULL, on_signal, c);
+        if (r < 0)
+                return false;
+
+        c->bus = TAKE_PTR(bus);
+        c->destination = PUBLIC_NAME;
+        return true;
+}
+
+CtlResult client_connect(Ctl *c) {
+        _cleanup_free_ char *usual = c->control ? NULL : usual_path();
+        const char *path = c->control ? c->control : usual;
+
+        if (c->bus)
+                return CTL_OK;
+        if (!path)
+                return tell_unreachable(c, "", -ENOMEM);
+        if (!c->control && access(path, F_OK) == 0 && access(path, W_OK) < 0 && errno == EACCES &&
+            connect_to_system(c))
+                return CTL_OK;
+
+        return connect_to(c, path, /* takes= */ false);
 }
 
 /* ---- calls ---- */
@@ -242,7 +283,7 @@ static CtlResult callv(Ctl *c, const char *path, const char *interface, const ch
         if (result != CTL_OK)
                 return result;
 
-        r = sd_bus_message_new_method_call(c->bus, &m, NULL, path, interface, member);
+        r = sd_bus_message_new_method_call(c->bus, &m, c->destination, path, interface, member);
         if (r >= 0 && types)
                 r = sd_bus_message_appendv(m, types, arguments);
         if (r < 0) {
@@ -310,7 +351,8 @@ static bool is_known(Ctl *c, const char *interface, const char *name, CtlResult 
         if (*ret != CTL_OK)
                 return true;
 
-        r = sd_bus_get_property(c->bus, NULL, path, interface, "Name", &error, &reply, "s");
+        r = sd_bus_get_property(c->bus, c->destination, path, interface, "Name", &error, &reply,
+                                "s");
         if (r >= 0)
                 return true;
         if (sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
@@ -360,7 +402,8 @@ CtlResult client_new_call(Ctl *c, const char *name, const char *member, sd_bus_m
         if (result != CTL_OK)
                 return result;
 
-        r = sd_bus_message_new_method_call(c->bus, ret, NULL, path, CLIENT_SERVICE, member);
+        r = sd_bus_message_new_method_call(c->bus, ret, c->destination, path, CLIENT_SERVICE,
+                                           member);
         if (r < 0) {
                 ctl_error("%s: %s", member, strerror(-r));
                 return CTL_FAILED;
@@ -373,13 +416,44 @@ CtlResult client_send(Ctl *c, sd_bus_message *m, json_t **ret) {
         return call(c, m, ret);
 }
 
+/* Whoever may not open the control socket may ask at the one beside it. */
+static CtlResult connect_to_take(Ctl *c) {
+        _cleanup_free_ char *usual = c->control ? NULL : usual_path(), *beside = NULL;
+        const char *path = c->control ? c->control : usual;
+
+        if (!path || asprintf(&beside, "%s-take", path) < 0)
+                return tell_unreachable(c, "", -ENOMEM);
+
+        return connect_to(c, access(path, W_OK) < 0 && access(beside, W_OK) == 0 ? beside : path,
+                          /* takes= */ true);
+}
+
+CtlResult client_take(Ctl *c, char *const *endpoints, bool for_store, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        CtlResult result = connect_to_take(c);
+        int r;
+
+        if (result != CTL_OK)
+                return result;
+
+        r = sd_bus_message_new_method_call(c->bus, &m, NULL, CLIENT_PATH, CLIENT_MANAGER, "Take");
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **) endpoints);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "b", for_store);
+        if (r >= 0)
+                r = sd_bus_call(c->bus, m, call_usec(c), &error, ret);
+        return r < 0 ? tell_call_error(c, r, &error) : CTL_OK;
+}
+
 static CtlResult get_all(Ctl *c, const char *path, const char *interface, json_t **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_json_ json_t *reply = NULL;
         CtlResult result;
         int r;
 
-        r = sd_bus_message_new_method_call(c->bus, &m, NULL, path,
+        r = sd_bus_message_new_method_call(c->bus, &m, c->destination, path,
                                            "org.freedesktop.DBus.Properties", "GetAll");
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", interface);

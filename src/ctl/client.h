@@ -33,6 +33,11 @@ CtlResult client_call_service(Ctl *c, const char *name, const char *member, json
 CtlResult client_new_call(Ctl *c, const char *name, const char *member, sd_bus_message **ret);
 CtlResult client_send(Ctl *c, sd_bus_message *m, json_t **ret);
 
+/* Asks for the sockets of endpoints; where the control socket is not ours to speak to, at the one beside it.
+ *
+ * @ret  the answer, the caller's: a(sh)as, see daemon/bus/bus-take.h */
+CtlResult client_take(Ctl *c, char *const *endpoints, bool for_store, sd_bus_message **ret);
+
 /* All properties: of the manager, a service, an endpoint.  *ret is an object, the caller's.
  *
  * @interface  one of the above */

@@ -48,14 +48,17 @@ typedef struct Ctl {
         bool follow;
         bool diff;
         bool mdoc;
+        const char *completion; /* a shell's name; NULL: not asked for */
+        int n_behind;           /* words behind "--"; -1: there was none */
         const char *wait_for;
 
         DeployOptions deploy;
 
         bool has_colors;
         sd_bus *bus;
-        bool has_news;   /* a signal came since this was last cleared */
-        bool is_lenient; /* whether a daemon is there is only a question */
+        const char *destination; /* of calls; NULL: the only one at the other end */
+        bool has_news;           /* a signal came since this was last cleared */
+        bool is_lenient;         /* whether a daemon is there is only a question */
 } Ctl;
 
 /* A line on standard error, "reuseportctl: …"; --quiet does not silence it. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctl/client.h"
+#include "ctl/completion.h"
 #include "ctl/output.h"
 #include "ctl/verb.h"
 
@@ -145,6 +146,8 @@ CtlResult verb_help(Ctl *c, char *const *arguments) {
                 ctl_error("there is no verb \"%s\"", arguments[0]);
                 return CTL_USAGE;
         }
+        if (c->completion)
+                return completion_print(c->completion);
         if (c->mdoc) {
                 print_mdoc();
                 return CTL_OK;

@@ -8,16 +8,19 @@
 #include "ctl/verb.h"
 
 CtlResult verb_logs(Ctl *c, char *const *arguments) {
-        _cleanup_free_ char *match = NULL;
-        const char *words[8];
+        _cleanup_free_ char *ours = NULL, *theirs = NULL;
+        const char *words[12];
         size_t n = 0;
 
-        if (asprintf(&match, "SERVICE=%s", arguments[0]) < 0)
+        if (asprintf(&ours, "SERVICE=%s", arguments[0]) < 0 ||
+            asprintf(&theirs, "SYSLOG_IDENTIFIER=%s", arguments[0]) < 0)
                 return CTL_FAILED;
 
         words[n++] = "journalctl";
         words[n++] = "SYSLOG_IDENTIFIER=reuseportd";
-        words[n++] = match;
+        words[n++] = ours;
+        words[n++] = "+"; /* and what its workers say */
+        words[n++] = theirs;
         if (c->follow)
                 words[n++] = "--follow";
         if (c->no_pager)

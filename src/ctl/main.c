@@ -95,6 +95,9 @@ static CtlResult set_option(Ctl *c, char letter, const char *value) {
         case 'w':
                 c->wait_for = value;
                 break;
+        case 'x':
+                c->completion = value;
+                break;
         case 'm':
                 c->mdoc = true;
                 break;
@@ -168,6 +171,11 @@ static int read_command_line(int argc, char *argv[], Ctl *c, char *given) {
         struct option longs[OPTIONS_MAX];
         char shorts[OPTIONS_MAX * 2];
         int letter;
+
+        c->n_behind = -1;
+        for (int i = 1; i < argc && c->n_behind < 0; i++)
+                if (strcmp(argv[i], "--") == 0)
+                        c->n_behind = argc - i - 1;
 
         describe_options(longs, shorts);
         while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {

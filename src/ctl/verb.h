@@ -13,6 +13,7 @@ typedef struct Verb {
         const char *options;   /* letters of VerbOption that it takes */
         const char *help;      /* a sentence or two, of plain text */
         CtlResult (*run)(Ctl *c, char *const *arguments);
+        bool takes_endpoint; /* NAME may be one's too */
 } Verb;
 
 typedef struct VerbOption {
@@ -63,6 +64,12 @@ CtlResult verb_events(Ctl *c, char *const *arguments);
 /* config.c */
 CtlResult verb_reload(Ctl *c, char *const *arguments);
 CtlResult verb_check(Ctl *c, char *const *arguments);
+
+/* exec.c */
+CtlResult verb_exec(Ctl *c, char *const *arguments);
+
+/* store.c */
+CtlResult verb_store(Ctl *c, char *const *arguments);
 
 /* logs.c */
 CtlResult verb_logs(Ctl *c, char *const *arguments);

@@ -24,6 +24,8 @@ const VerbOption verb_options[] = {
         { 'i', false, false, "id", "ID", "Of this deploy: asked for twice, it happens once." },
         { 'W', false, false, "wait", "WHAT", "\"ready\", \"switched\" or \"drained\"." },
         { 'n', false, false, "no-wait", NULL, "Return when it has begun." },
+        { 'x', false, false, "completion", "SHELL",
+          "Print the completion of a shell: \"bash\", \"zsh\" or \"fish\"." },
         { 'm', false, false, "mdoc", NULL, "Print the list of verbs for the manual." },
 };
 const size_t n_verb_options = ELEMENTS_OF(verb_options);
@@ -42,9 +44,10 @@ const Verb verbs[] = {
           "Shows a service on one screen: workers, connections, the deploy that goes on and the last "
           "one, and hints.  Without a name: the daemon and its services.",
           verb_status },
-        { "show", "NAME", 1, 1, "", "Shows every property of a service or an endpoint.",
-          verb_show },
-        { "logs", "NAME", 1, 1, "f", "Shows the journal of a service, by journalctl(1).",
+        { "show", "NAME", 1, 1, "", "Shows every property of a service or an endpoint.", verb_show,
+          .takes_endpoint = true },
+        { "logs", "NAME", 1, 1, "f",
+          "Shows what the daemon and its workers say of a service in the journal, by journalctl(1).",
           verb_logs },
         { "start", "NAME", 1, 1, "",
           "Starts a service, or wakes one that is asleep, and waits until its workers are ready.",
@@ -86,6 +89,17 @@ const Verb verbs[] = {
         { "check", "[FILE]", 0, 1, "d",
           "Reads and checks a configuration and prints every problem; without a file, the daemon's.",
           verb_check },
+        { "exec", "ENDPOINT... -- ARGV...", 2, 4096, "",
+          "Becomes another program, found in PATH, which holds the sockets of these endpoints from descriptor "
+          "3 up, with LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES and REUSEPORTD_ADDRESS_NAME: under any "
+          "supervisor, in a container, from a shell.  An endpoint without a service listens as long as the "
+          "program runs; one of a service that is a unit is handed to that unit.",
+          verb_exec },
+        { "store", "ENDPOINT...", 1, 4096, "",
+          "Puts the sockets of these endpoints into the file descriptor store of the unit that runs this, in "
+          "ExecStartPre=, so that its main process is given them.  The unit needs NotifyAccess=exec and "
+          "FileDescriptorStoreMax=.",
+          verb_store },
         { "wait", "NAME", 1, 1, "w", "Waits until a service is running, or stopped.", verb_wait },
         { "is-active", "NAME", 1, 1, "",
           "Prints the state of a service, and ends with 0 if visitors are served: running, deploying "
@@ -97,7 +111,7 @@ const Verb verbs[] = {
         { "events", "", 0, 0, "f",
           "Prints what happened lately, a line for each event; with --follow goes on, without a gap.",
           verb_events },
-        { "help", "[VERB]", 0, 1, "m", "Explains a verb, or lists all.", verb_help },
+        { "help", "[VERB]", 0, 1, "xm", "Explains a verb, or lists all.", verb_help },
 };
 const size_t n_verbs = ELEMENTS_OF(verbs);
 

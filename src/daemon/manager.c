@@ -17,13 +17,23 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/runtime.h"
+#include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
+#include "daemon/spawn/spawn.h"
+#include "daemon/take.h"
 #include "daemon/timer.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
 
+/* Endpoints and services have the order of their settings, but for those that there was no memory for. */
 Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
+        const EndpointSettings *settings = settings_find_endpoint(m->settings, name);
+
+        if (settings && settings->index < m->n_endpoints &&
+            m->endpoints[settings->index]->settings == settings)
+                return m->endpoints[settings->index];
+
         for (size_t i = 0; i < m->n_endpoints; i++)
                 if (strcmp(m->endpoints[i]->settings->name, name) == 0)
                         return m->endpoints[i];
@@ -32,6 +42,12 @@ Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
 }
 
 Service *manager_find_service(const Manager *m, const char *name) {
+        const ServiceSettings *settings = settings_find_service(m->settings, name);
+
+        if (settings && settings->index < m->n_services &&
+            m->services[settings->index]->settings == settings)
+                return m->services[settings->index];
+
         for (size_t i = 0; i < m->n_services; i++)
                 if (strcmp(m->services[i]->settings->name, name) == 0)
                         return m->services[i];
@@ -109,7 +125,8 @@ static void choose_socket_owner(Manager *m) {
 
         user = getpwnam(SOCKET_OWNER);
         if (!user) {
-                log_info("There is no user " SOCKET_OWNER
+                log_note(LOG_INFO, MESSAGE_NO_SOCKETS_USER,
+                         "There is no user " SOCKET_OWNER
                          ": sockets belong to root, and any process of "
                          "root may join them (systemd-sysusers makes the user)");
                 return;
@@ -188,7 +205,8 @@ int manager_start(Manager *m) {
 
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
-        log_info("Ready: %zu endpoints, %zu services", m->n_endpoints, m->n_services);
+        log_note(LOG_INFO, MESSAGE_DAEMON_READY, "Ready: %zu endpoints, %zu services",
+                 m->n_endpoints, m->n_services);
         return 0;
 }
 
@@ -212,9 +230,10 @@ static void exit_if_empty(Manager *m) {
 
         m->has_stopped = true;
         if (m->n_cut > 0)
-                log_warning("Stopped; %u workers did not end in time and were cut off", m->n_cut);
+                log_note(LOG_WARNING, MESSAGE_DAEMON_STOPPED,
+                         "Stopped; %u workers did not end in time and were cut off", m->n_cut);
         else
-                log_info("Stopped");
+                log_note(LOG_INFO, MESSAGE_DAEMON_STOPPED, "Stopped");
         (void) sd_event_exit(m->event, m->n_cut > 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
@@ -266,7 +285,7 @@ void manager_do_chores(Manager *m) {
 
 void manager_on_service_changed(Manager *m, Service *s) {
         bus_on_service_changed(m->bus, s);
-        if (m->settings_next || s->is_leaving)
+        if (m->settings_next || s->is_leaving || s->has_to_give)
                 manager_do_chores(m);
         exit_if_empty(m);
 }
@@ -359,6 +378,8 @@ static BusOptions control_options(const Manager *m, const char *usual) {
                 .mode = d->control_group ? 0660 : 0600,
                 .has_group = d->control_group,
                 .group = d->control_gid,
+                .use_outer = d->dbus,
+                .has_take = take_is_open(m),
         };
 
         if (d->control_mode != SETTING_UNSET)
@@ -400,6 +421,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
 
         reserve_raise_limit();
         m->lock_fd = m->null_fd = -EBADF;
+        spawn_reserve();
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
@@ -407,6 +429,10 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
                 timer_keep_spares(m->event);
         if (r >= 0)
                 r = above_new(m->event, &m->above);
+        if (r >= 0)
+                r = outer_bus_new(m, &m->outer_bus);
+        if (r >= 0)
+                r = systemd1_new(m, &m->systemd1);
         if (r < 0) {
                 log_error("Cannot make the event loop: %s", strerror(-r));
                 return r;
@@ -460,10 +486,13 @@ Manager *manager_free(Manager *m) {
         free(m->endpoints);
         m->strangers = strangers_free(m->strangers);
         m->bus = bus_free(m->bus);
+        m->systemd1 = systemd1_free(m->systemd1);
+        m->outer_bus = outer_bus_free(m->outer_bus);
         m->above = above_free(m->above);
         reserve_drop();
         timer_keep_spares(NULL);
         m->null_fd = fd_close(m->null_fd);
+        spawn_release();
         m->lock_fd = fd_close(m->lock_fd);
         free(m->runtime_directory);
         m->chores = sd_event_source_disable_unref(m->chores);

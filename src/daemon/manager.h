@@ -17,13 +17,17 @@
 #include "daemon/bus/bus.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/endpoint/strangers.h"
+#include "daemon/outer-bus.h"
 #include "daemon/service/service.h"
+#include "daemon/systemd1.h"
 #include "settings/settings.h"
 
 struct Manager {
         sd_event *event;
         Above *above;
         Bus *bus;
+        OuterBus *outer_bus;
+        Systemd1 *systemd1;
         const char *control; /* borrowed: what the command line says, or NULL */
         Strangers *strangers;
         Settings *settings;

@@ -7,6 +7,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/endpoint/endpoint-change.h"
+#include "daemon/endpoint/taker.h"
+#include "daemon/messages.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
 
@@ -15,13 +18,17 @@ typedef struct Plan {
         Settings *settings;   /* borrowed */
         Endpoint **endpoints; /* one for each of the settings: new, or one that stays */
         bool *are_new;
-        Service **services; /* one for each of the settings: one that stays, or NULL */
+        EndpointChange **changes; /* of those that stay and get other sockets; else NULL */
+        Service **services;       /* one for each of the settings: one that stays, or NULL */
 } Plan;
 
 static void plan_done(Plan *p) {
         for (size_t i = 0; p->endpoints && i < p->settings->n_endpoints; i++)
                 if (p->are_new[i])
                         (void) endpoint_free(p->endpoints[i]);
+        for (size_t i = 0; p->changes && i < p->settings->n_endpoints; i++)
+                (void) endpoint_change_free(p->changes[i]);
+        free(p->changes);
         free(p->endpoints);
         free(p->are_new);
         free(p->services);
@@ -29,13 +36,9 @@ static void plan_done(Plan *p) {
 
 /* ---- which endpoints stay ---- */
 
-static bool has_address(const EndpointSettings *a, const ReuseAddress *address) {
-        for (size_t i = 0; i < a->n_addresses; i++)
-                if (a->type == address->type && a->addresses[i].length == address->length &&
-                    memcmp(&a->addresses[i].storage, &address->storage, address->length) == 0)
-                        return true;
-
-        return false;
+/* `exclusive` is no property of sockets: it is looked at when they open, or here. */
+static bool needs_other_sockets(const SettingsChange *c) {
+        return c->applies == APPLIES_BY_NEW_SOCKETS && strcmp(c->row->name, "exclusive") != 0;
 }
 
 /* Whether the sockets of @before are what @now wants. */
@@ -44,7 +47,7 @@ static bool can_stay(const EndpointSettings *before, const EndpointSettings *now
         bool can = settings_diff_endpoint(before, now, &diff) >= 0;
 
         for (size_t i = 0; i < diff.n_changes; i++)
-                can &= diff.changes[i].applies != APPLIES_BY_NEW_SOCKETS;
+                can &= !needs_other_sockets(&diff.changes[i]);
         settings_diff_done(&diff);
 
         return can;
@@ -58,23 +61,19 @@ static bool is_taken(const Plan *p, const Endpoint *e) {
         return false;
 }
 
-/* The one of that name; or another, if that has been renamed; or one that was given up lately. */
-static Endpoint *find_staying(const Manager *m, const Plan *p, const EndpointSettings *now) {
-        Endpoint *e = manager_find_endpoint(m, now->name);
-
-        if (e && can_stay(e->settings, now))
-                return e;
-
+/* One with such sockets that is called otherwise, or one that was given up lately. */
+static Endpoint *find_other(const Manager *m, const Plan *p, const EndpointSettings *now) {
         for (size_t i = 0; i < m->n_endpoints; i++) {
-                e = m->endpoints[i];
-                if (!settings_find_endpoint(p->settings, e->settings->name) && !is_taken(p, e) &&
-                    can_stay(e->settings, now))
+                Endpoint *e = m->endpoints[i];
+
+                if (!is_taken(p, e) && can_stay(e->settings, now))
                         return e;
         }
 
         for (size_t i = 0; i < m->n_services; i++)
                 for (size_t k = m->services[i]->n_endpoints; k < m->services[i]->n_held; k++) {
-                        e = m->services[i]->endpoints[k];
+                        Endpoint *e = m->services[i]->endpoints[k];
+
                         if (!is_taken(p, e) && can_stay(e->settings, now))
                                 return e;
                 }
@@ -82,58 +81,169 @@ static Endpoint *find_staying(const Manager *m, const Plan *p, const EndpointSet
         return NULL;
 }
 
-/* New sockets at an address whose old ones are still open would join their group. */
-static int check_address_is_free(const Manager *m, const Plan *p, const EndpointSettings *now,
+static void find_staying(const Manager *m, Plan *p) {
+        const Settings *s = p->settings;
+
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                Endpoint *e = manager_find_endpoint(m, s->endpoints[i]->name);
+
+                if (e && can_stay(e->settings, s->endpoints[i]))
+                        p->endpoints[i] = e;
+        }
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                if (!p->endpoints[i])
+                        p->endpoints[i] = find_other(m, p, s->endpoints[i]);
+}
+
+static bool has_open(const Endpoint *e, const ReuseAddress *address) {
+        for (size_t i = 0; i < e->n_open; i++) {
+                ReuseAddress open = *reuse_group_address(e->groups[i]);
+
+                open.is_dual_stack = address->is_dual_stack;
+                if (reuse_address_equal(&open, address))
+                        return true;
+        }
+
+        return false;
+}
+
+/* New sockets at an address whose old ones are still open would join their group, or be another one from
+ * which the kernel picks before any rule. */
+static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
                                  char **reterr_why) {
         char text[REUSE_ADDRESS_TEXT_SIZE];
 
-        for (size_t i = 0; i < m->n_endpoints; i++) {
-                const Endpoint *e = m->endpoints[i];
-
-                for (size_t k = 0; k < now->n_addresses; k++)
-                        if (reuse_address_port(&now->addresses[k]) != 0 && !is_taken(p, e) &&
-                            has_address(e->settings, &now->addresses[k]))
-                                return why_say(reterr_why, -EBUSY,
-                                               "endpoint %s: %s is open, and what has changed needs other "
-                                               "sockets there, which cannot be opened beside them; give "
-                                               "it another address, or restart reuseportd",
-                                               now->name,
-                                               reuse_address_format(&now->addresses[k], text,
-                                                                    sizeof(text)));
-        }
+        for (size_t k = 0; k < now->n_addresses; k++)
+                if (reuse_address_port(&now->addresses[k]) != 0 && has_open(e, &now->addresses[k]))
+                        return why_say(reterr_why, -EBUSY,
+                                       "endpoint %s: %s is open as endpoint %s, and bind_to_device, "
+                                       "bind_ipv6_only, flows or the endpoint of an open address cannot be "
+                                       "changed so; give it another address, or restart reuseportd",
+                                       now->name,
+                                       reuse_address_format(&now->addresses[k], text, sizeof(text)),
+                                       e->settings->name);
 
         return 0;
 }
 
-static unsigned n_workers_of(const EndpointSettings *e) {
-        return e->service ? e->service->n_workers : 0;
+/* Who has taken it would share the visitors of a service. */
+static int check_takers(const Endpoint *e, const EndpointSettings *now, char **reterr_why) {
+        char text[320];
+
+        if (!now->service || !e || e->n_takers == 0)
+                return 0;
+
+        return why_say(reterr_why, -EBUSY,
+                       "endpoint %s is taken by %s; end that before service %s gets it", now->name,
+                       takers_describe(e, text, sizeof(text)), now->service->name);
+}
+
+static int check_addresses_are_free(const Manager *m, const EndpointSettings *now,
+                                    char **reterr_why) {
+        int r = 0;
+
+        for (size_t i = 0; i < m->n_endpoints && r >= 0; i++)
+                r = check_address_is_free(m->endpoints[i], now, reterr_why);
+
+        return r;
+}
+
+/* Who is at the address already, if nobody may be from now on. */
+static int check_exclusive(Manager *m, Endpoint *e, const EndpointSettings *now,
+                           char **reterr_why) {
+        const EndpointSettings *before = e->settings;
+
+        if (before->is_exclusive || !now->is_exclusive)
+                return 0;
+
+        e->settings = now;
+        strangers_look(m->strangers);
+        e->settings = before;
+        if (e->n_strangers > 0)
+                return why_say(reterr_why, -EADDRINUSE,
+                               "endpoint %s cannot be exclusive: there are %u sockets of others at its "
+                               "addresses; the log says more",
+                               now->name, e->n_strangers);
+
+        return 0;
+}
+
+static unsigned n_slots_of(const EndpointSettings *e) {
+        return endpoint_n_slots(e, e->service ? e->service->n_workers : 0);
+}
+
+static int open_new(Manager *m, Plan *p, size_t i, char **reterr_why) {
+        const EndpointSettings *now = p->settings->endpoints[i];
+        Endpoint *e = manager_find_endpoint(m, now->name);
+        int r;
+
+        if (e && !is_taken(p, e) && endpoint_can_change(e, now)) {
+                r = endpoint_change_new(e, now, n_slots_of(now), &p->changes[i]);
+                if (r >= 0) {
+                        p->endpoints[i] = e;
+                        return 0;
+                }
+        } else {
+                r = check_addresses_are_free(m, now, reterr_why);
+                if (r < 0)
+                        return r;
+                r = endpoint_new(m, now, n_slots_of(now), &p->endpoints[i]);
+                p->are_new[i] = r >= 0;
+        }
+
+        return r < 0 ? why_say(reterr_why, r, "endpoint %s cannot be opened: %s; the log says more",
+                               now->name, reuse_strerror(r))
+                     : 0;
 }
 
 static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
         const Settings *s = p->settings;
-        int r;
+        int r = 0;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                p->endpoints[i] = find_staying(m, p, s->endpoints[i]);
+        find_staying(m, p);
+        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
+                r = check_takers(p->endpoints[i], s->endpoints[i], reterr_why);
+        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
+                if (!p->endpoints[i])
+                        r = open_new(m, p, i, reterr_why);
+        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
+                if (!p->are_new[i])
+                        r = check_exclusive(m, p->endpoints[i], s->endpoints[i], reterr_why);
 
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-                const EndpointSettings *now = s->endpoints[i];
+        return r;
+}
 
-                if (p->endpoints[i])
-                        continue;
-                r = check_address_is_free(m, p, now, reterr_why);
-                if (r < 0)
-                        return r;
-                r = endpoint_new(m, now, endpoint_n_slots(now, n_workers_of(now)),
-                                 &p->endpoints[i]);
-                if (r < 0)
-                        return why_say(reterr_why, r,
-                                       "endpoint %s cannot be opened: %s; the log says more",
-                                       now->name, reuse_strerror(r));
-                p->are_new[i] = true;
+static bool has_place(const Plan *p, const Service *s) {
+        for (size_t i = 0; i < p->settings->n_services; i++)
+                if (p->services[i] == s)
+                        return true;
+
+        return false;
+}
+
+/* A service that goes and whose endpoint that one takes: it is the same by another name, and its next
+ * generation what the settings say. */
+static Service *find_former(const Plan *p, const ServiceSettings *now) {
+        for (size_t i = 0; i < p->settings->n_endpoints; i++) {
+                Service *s = p->endpoints[i] && !p->are_new[i] ? p->endpoints[i]->service : NULL;
+
+                if (s && p->settings->endpoints[i]->service == now && s->is_listening &&
+                    !settings_find_service(p->settings, s->settings->name) && !has_place(p, s))
+                        return s;
         }
 
-        return 0;
+        return NULL;
+}
+
+static void find_services(const Manager *m, Plan *p) {
+        const Settings *s = p->settings;
+
+        for (size_t i = 0; i < s->n_services; i++)
+                p->services[i] = manager_find_service(m, s->services[i]->name);
+        for (size_t i = 0; i < s->n_services; i++)
+                if (!p->services[i])
+                        p->services[i] = find_former(p, s->services[i]);
 }
 
 static int plan_new(Manager *m, Settings *settings, Plan *ret, char **reterr_why) {
@@ -142,16 +252,16 @@ static int plan_new(Manager *m, Settings *settings, Plan *ret, char **reterr_why
 
         p.endpoints = calloc(settings->n_endpoints + 1, sizeof(Endpoint *));
         p.are_new = calloc(settings->n_endpoints + 1, sizeof(bool));
+        p.changes = calloc(settings->n_endpoints + 1, sizeof(EndpointChange *));
         p.services = calloc(settings->n_services + 1, sizeof(Service *));
-        if (p.endpoints && p.are_new && p.services)
+        if (p.endpoints && p.are_new && p.changes && p.services)
                 r = plan_endpoints(m, &p, reterr_why);
         if (r < 0) {
                 plan_done(&p);
                 return r;
         }
 
-        for (size_t i = 0; i < settings->n_services; i++)
-                p.services[i] = manager_find_service(m, settings->services[i]->name);
+        find_services(m, &p);
         *ret = p;
         return 0;
 }
@@ -166,14 +276,22 @@ static bool has_generations(const Service *s) {
         return false;
 }
 
-/* Endpoints that move to another service do so when the workers of the old one are gone. */
+/* What a service is called from now on; NULL: it goes. */
+static const ServiceSettings *next_settings(const Plan *p, const Service *s) {
+        for (size_t i = 0; i < p->settings->n_services; i++)
+                if (p->services[i] == s)
+                        return p->settings->services[i];
+
+        return NULL;
+}
+
+/* One endpoint of several that moves to another service does so when the workers of the old one are gone. */
 static Service *find_giver(const Plan *p) {
         for (size_t i = 0; i < p->settings->n_endpoints; i++) {
                 const EndpointSettings *now = p->settings->endpoints[i];
                 Service *before = p->endpoints[i] ? p->endpoints[i]->service : NULL;
 
-                if (before && now->service &&
-                    strcmp(before->settings->name, now->service->name) != 0 &&
+                if (before && now->service && next_settings(p, before) != now->service &&
                     has_generations(before))
                         return before;
         }
@@ -199,7 +317,7 @@ static void leave_services(Manager *m, const Plan *p) {
                 Service *s = m->services[i];
                 _cleanup_free_ bool *are_ours = NULL;
 
-                if (settings_find_service(p->settings, s->settings->name))
+                if (has_place(p, s))
                         continue;
 
                 are_ours = calloc(s->n_endpoints + 1, sizeof(bool));
@@ -225,6 +343,17 @@ static Endpoint **list_endpoints(const Plan *p, const ServiceSettings *s) {
         return list;
 }
 
+/* Visitors of one that sleeps go where nobody is, and other sockets come by a new generation: so it has to
+ * wake, still by the settings before. */
+static void wake_changing(const Plan *p) {
+        for (size_t i = 0; i < p->settings->n_endpoints; i++) {
+                Service *s = p->changes[i] ? p->endpoints[i]->service : NULL;
+
+                if (s && s->is_listening && !service_current(s))
+                        (void) service_wake(s, /* slot= */ 0); /* it logs */
+        }
+}
+
 /* Those that no service takes along are closed. */
 static void put_endpoints(Manager *m, Plan *p, Settings *before) {
         Endpoint **old = m->endpoints;
@@ -233,6 +362,8 @@ static void put_endpoints(Manager *m, Plan *p, Settings *before) {
         m->endpoints = TAKE_PTR(p->endpoints);
         m->n_endpoints = p->settings->n_endpoints;
         for (size_t i = 0; i < m->n_endpoints; i++) {
+                if (p->changes[i])
+                        endpoint_change_apply(p->changes[i]);
                 endpoint_reload(m->endpoints[i], p->settings->endpoints[i]);
                 m->endpoints[i]->settings_held = settings_unref(m->endpoints[i]->settings_held);
         }
@@ -305,6 +436,7 @@ static int commit(Manager *m, Plan *p, Settings *settings) {
 
         if (r >= 0) {
                 leave_services(m, p);
+                wake_changing(p);
                 before = m->settings;
                 m->settings = settings_ref(settings);
                 put_endpoints(m, p, before);
@@ -334,6 +466,7 @@ static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char *
                 return r;
         *ret_waits_for = find_giver(&p);
         if (*ret_waits_for) {
+                (*ret_waits_for)->has_to_give = true;
                 service_refuse(*ret_waits_for);
                 service_stop(*ret_waits_for);
                 return 1;
@@ -347,9 +480,22 @@ static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char *
                 return why_say(reterr_why, r, "no memory");
 
         manager_do_chores(m);
-        log_notice("Reloaded: %zu endpoints, %zu services", m->n_endpoints, m->n_services);
+        log_note(LOG_NOTICE, MESSAGE_RELOADED, "Reloaded: %zu endpoints, %zu services",
+                 m->n_endpoints, m->n_services);
         bus_tell(m->bus, "daemon", "", "reloaded", m->settings->files[0]);
         return 0;
+}
+
+/* Those that were stopped only because they had to give an endpoint away. */
+static void start_givers(Manager *m) {
+        for (size_t i = 0; i < m->n_services; i++) {
+                Service *s = m->services[i];
+
+                if (!s->has_to_give || has_generations(s))
+                        continue;
+                s->has_to_give = false;
+                (void) service_start(s); /* it logs */
+        }
 }
 
 static int load(Manager *m, Settings **ret, char **reterr_why) {
@@ -378,7 +524,7 @@ static int load(Manager *m, Settings **ret, char **reterr_why) {
         if (fclose(stream) != 0)
                 return -ENOMEM;
 
-        log_error("%s: not reloaded, nothing was changed", file);
+        log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "%s: not reloaded, nothing was changed", file);
         return why_say(reterr_why, r, "%s", text);
 }
 
@@ -400,13 +546,16 @@ int reload(Manager *m, SettingsDiff *ret_diff, Settings **ret_before, char **ret
 
         m->settings_next = settings_unref(m->settings_next);
         r = apply(m, settings, &waits_for, reterr_why);
+        if (r <= 0)
+                start_givers(m);
         if (r < 0) {
-                log_error("Not reloaded, nothing was changed: %s",
-                          *reterr_why ? *reterr_why : strerror(-r));
+                log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
+                         *reterr_why ? *reterr_why : strerror(-r));
                 return r;
         }
         if (r > 0) {
-                log_notice("The reload waits for %s", waits_for->settings->name);
+                log_note(LOG_NOTICE, MESSAGE_RELOAD_WAITS, "The reload waits for %s",
+                         waits_for->settings->name);
                 m->settings_next = settings_ref(settings);
                 *ret_waits_for = strdup(waits_for->settings->name);
         }
@@ -423,12 +572,19 @@ void reload_go_on(Manager *m) {
         Service *waits_for;
         int r;
 
-        if (!settings || m->is_stopping)
+        if (m->is_stopping)
                 return;
+        if (!settings) {
+                start_givers(m);
+                return;
+        }
 
         r = apply(m, settings, &waits_for, &why);
+        if (r <= 0)
+                start_givers(m);
         if (r > 0)
                 m->settings_next = TAKE_PTR(settings);
         else if (r < 0)
-                log_error("Not reloaded, nothing was changed: %s", why ? why : strerror(-r));
+                log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
+                         why ? why : strerror(-r));
 }

@@ -1,11 +1,13 @@
-/* Options of sockets that are open already. */
+/* Options of sockets that are open already, and other sockets where that is not enough. */
 
 #include "reuse/group.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 
 typedef struct Options {
         ReuseSockopt *list;
@@ -119,4 +121,55 @@ int reuse_group_configure(ReuseGroup *g, int backlog, const ReuseSockopt *sockop
         return has_other_backlog && !g->is_refusing && g->address.type == SOCK_STREAM
                                ? listen_again(g)
                                : 0;
+}
+
+/* Whether a visitor, or somebody at the door, may come there. */
+static bool leads_to(const ReuseGroup *g, unsigned bank) {
+        if (g->is_refusing && g->address.type == SOCK_STREAM)
+                return false;
+        if (g->rule.door.is_open && g->rule.door.bank == bank)
+                return true;
+
+        for (unsigned slot = 0; slot < g->table.n_slots[bank]; slot++)
+                if (reuse_rule_names(&g->rule, bank, slot))
+                        return true;
+
+        return false;
+}
+
+static int renew_place(ReuseGroup *g, unsigned bank, unsigned slot, const char **reterr_sockopt) {
+        ReusePlace *place = reuse_table_place(&g->table, bank, slot);
+        _cleanup_close_ int fd = reuse_group_bind_next(g, bank, reterr_sockopt);
+
+        if (fd < 0)
+                return fd;
+
+        if (g->address.type == SOCK_STREAM && place->index >= 0) {
+                int r = reuse_group_listen_fd(g, fd);
+
+                if (r < 0)
+                        return r;
+                (void) shutdown(place->fd, SHUT_RDWR); /* else it stays while a copy is held */
+        }
+
+        (void) fd_close(place->fd);
+        place->fd = TAKE_FD(fd);
+        return 0;
+}
+
+int reuse_group_renew(ReuseGroup *g, unsigned bank, const char **reterr_sockopt) {
+        int r;
+
+        assert(g);
+
+        if (bank >= g->table.n_banks)
+                return -ERANGE;
+        if (leads_to(g, bank))
+                return -EBUSY;
+
+        r = reuse_group_mend(g); /* who is not in the group has no index to leave */
+        for (unsigned slot = 0; slot < g->table.n_slots[bank] && r >= 0; slot++)
+                r = renew_place(g, bank, slot, reterr_sockopt);
+
+        return r < 0 ? r : 0;
 }

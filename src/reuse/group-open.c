@@ -126,6 +126,12 @@ static int bind_fd(const ReuseGroup *g, int fd) {
         return bind(fd, &g->address.sa, g->address.length) < 0 ? -errno : 0;
 }
 
+static int close_if_refusing(const ReuseGroup *g, int fd) {
+        bool is_to_listen = g->address.type != SOCK_STREAM || !g->is_refusing;
+
+        return is_to_listen ? 0 : reuse_socket_set_open(fd, false);
+}
+
 /* A datagram socket that was bound alone has no group to attach a rule to, until somebody joins it:
  * a deaf one, for a moment. */
 static int found_datagram_group(const ReuseGroup *g, const char **reterr_sockopt) {
@@ -212,6 +218,8 @@ static int bind_first(ReuseGroup *g, bool is_exclusive, ReusePlace *place, unsig
                 if (r >= 0)
                         r = bind_beside_others(g, fd);
         }
+        if (r >= 0)
+                r = close_if_refusing(g, fd);
         if (r < 0)
                 return r;
 
@@ -234,7 +242,7 @@ static int bind_first_anywhere(ReuseGroup *g, ReusePlace *place, unsigned bank,
         return r;
 }
 
-static int bind_next(ReuseGroup *g, ReusePlace *place, unsigned bank, const char **reterr_sockopt) {
+int reuse_group_bind_next(const ReuseGroup *g, unsigned bank, const char **reterr_sockopt) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -243,11 +251,9 @@ static int bind_next(ReuseGroup *g, ReusePlace *place, unsigned bank, const char
                 return fd;
 
         r = bind_fd(g, fd);
-        if (r < 0)
-                return r;
-
-        place->fd = TAKE_FD(fd);
-        return 0;
+        if (r >= 0)
+                r = close_if_refusing(g, fd);
+        return r < 0 ? r : TAKE_FD(fd);
 }
 
 static int bind_all(ReuseGroup *g, bool is_exclusive, const char **reterr_sockopt) {
@@ -258,9 +264,10 @@ static int bind_all(ReuseGroup *g, bool is_exclusive, const char **reterr_sockop
                 unsigned bank = t->joined[i].bank;
                 ReusePlace *place = reuse_table_place(t, bank, t->joined[i].slot);
 
-                if (i > 0)
-                        r = bind_next(g, place, bank, reterr_sockopt);
-                else if (reuse_address_port(&g->address) == 0)
+                if (i > 0) {
+                        r = reuse_group_bind_next(g, bank, reterr_sockopt);
+                        place->fd = r;
+                } else if (reuse_address_port(&g->address) == 0)
                         r = bind_first_anywhere(g, place, bank, reterr_sockopt);
                 else
                         r = bind_first(g, is_exclusive, place, bank, reterr_sockopt);
@@ -340,22 +347,20 @@ int reuse_group_open(const ReuseAddress *address, const ReuseGroupOptions *optio
 
 static int grow_by_one(ReuseGroup *g, unsigned bank) {
         _cleanup_close_ int fd = -EBADF;
-        ReusePlace place = { .fd = -EBADF };
         bool joins = g->address.type == SOCK_DGRAM || !g->is_refusing;
         int r;
 
-        r = bind_next(g, &place, bank, NULL);
-        if (r < 0)
-                return r;
+        fd = reuse_group_bind_next(g, bank, NULL);
+        if (fd < 0)
+                return fd;
 
-        fd = place.fd;
         r = reuse_table_add(&g->table, bank, fd);
         if (r < 0)
                 return r;
 
         TAKE_FD(fd);
         if (g->address.type == SOCK_STREAM && joins) {
-                r = reuse_group_listen_fd(g, place.fd);
+                r = reuse_group_listen_fd(g, reuse_group_fd(g, bank, g->table.n_slots[bank] - 1));
                 if (r < 0) {
                         reuse_table_drop(&g->table, bank);
                         return r;

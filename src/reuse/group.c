@@ -46,6 +46,12 @@ int reuse_socket_set_deaf(int fd, bool is_deaf) {
         return 0;
 }
 
+int reuse_socket_set_open(int fd, bool is_open) {
+        int value = is_open;
+
+        return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
 static bool is_shut(int fd) {
         struct pollfd polled = { .fd = fd };
 
@@ -200,15 +206,23 @@ bool reuse_group_is_refusing(const ReuseGroup *g) {
         return g->is_refusing;
 }
 
+static int shut(int fd) {
+        if (shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN) /* it does not listen */
+                return -errno;
+
+        return reuse_socket_set_open(fd, false);
+}
+
 /* Streams stop listening.  Returns the first error, after having tried all. */
 static int shut_all(const ReuseTable *t) {
         int error = 0;
 
         for (unsigned bank = 0; bank < t->n_banks; bank++)
-                for (unsigned slot = 0; slot < t->n_slots[bank]; slot++)
-                        if (shutdown(t->places[bank][slot].fd, SHUT_RDWR) < 0 &&
-                            errno != ENOTCONN && error >= 0) /* ENOTCONN: it does not listen */
-                                error = -errno;
+                for (unsigned slot = 0; slot < t->n_slots[bank]; slot++) {
+                        int r = shut(t->places[bank][slot].fd);
+
+                        error = r < 0 && error >= 0 ? r : error;
+                }
 
         return error;
 }
@@ -241,9 +255,14 @@ int reuse_group_refuse(ReuseGroup *g) {
 
 static int listen_as_planned(ReuseGroup *g, ReuseJoined *reterr_who) {
         ReuseTable *t = &g->table;
-        int r;
+        int r = 0;
 
-        r = reuse_group_apply_rule(g, &g->rule, reuse_table_fd_at(t, 0));
+        /* all before the first listens: the one that carries the rule could not, beside closed ones */
+        for (unsigned i = 0; r >= 0 && i < t->n_joined; i++)
+                r = reuse_socket_set_open(reuse_table_fd_at(t, i), true);
+
+        if (r >= 0)
+                r = reuse_group_apply_rule(g, &g->rule, reuse_table_fd_at(t, 0));
         for (unsigned i = 0; r >= 0 && i < t->n_joined; i++) {
                 *reterr_who = t->joined[i];
                 r = reuse_group_listen_fd(g, reuse_table_fd_at(t, i));

@@ -33,12 +33,20 @@ ReuseRule reuse_group_first_rule(const ReuseGroupOptions *options, unsigned n_sl
 int reuse_group_new_socket(const ReuseGroup *g, unsigned bank, ReuseSharing sharing,
                            const char **reterr_sockopt);
 
+/* One more socket, bound beside those that are.  Returns the descriptor or an error. */
+int reuse_group_bind_next(const ReuseGroup *g, unsigned bank, const char **reterr_sockopt);
+
 /* Attaches @p to the group that @fd is in or will found.  Returns 0 or a negative errno. */
 int reuse_program_attach(const ReuseProgram *p, int fd);
 
 /* Compiles the group's rule over those who have joined and attaches it through the first of them, or
  * through @founder_fd if that is not negative.  Returns 0, or an error and the old rule. */
 int reuse_group_apply_rule(ReuseGroup *g, const ReuseRule *rule, int founder_fd);
+
+/* Whether a stream socket that is bound and does not listen can be bound beside, by anybody who has
+ * SO_REUSEADDR too: then he could listen there.  While it listens it must be so, since connections inherit
+ * it and the port is theirs as well.  Returns 0 or a negative errno. */
+int reuse_socket_set_open(int fd, bool is_open);
 
 /* Lets a socket of a stream group listen.  Returns 0 or a negative errno. */
 int reuse_group_listen_fd(const ReuseGroup *g, int fd);

@@ -7,8 +7,8 @@
  *
  * The second half is Linux's: a *group* holds all sockets of one address, laid out in banks of slots,
  * and a *rule* (classic BPF, no privilege needed) picks bank and slot of each new connection or
- * datagram.  We never let a socket leave a group, since the kernel would move the last one into the
- * hole; traffic moves only by replacing the rule, which is one setsockopt() and atomic.
+ * datagram.  A socket that leaves a group is replaced by the last one, so none leaves but
+ * for a new one that takes its place (reuse_group_renew()); traffic moves only by replacing the rule, which is one setsockopt() and atomic.
  *
  * Errors: functions return 0 or a descriptor, or a negative errno, or one of REUSE_E… below (also
  * negative, outside the range of errno); reuse_strerror() tells all of them.  Whatever fails leaves
@@ -331,6 +331,17 @@ int reuse_group_set_rule(ReuseGroup *g, const ReuseRule *rule);
  * Returns 0, or the error of the first that failed; then some sockets may have it. */
 int reuse_group_configure(ReuseGroup *g, int backlog, const ReuseSockopt *sockopts,
                           size_t n_sockopts, const char **reterr_sockopt);
+
+/* Puts other sockets into all places of a bank, with the options of today: for what must stand before
+ * bind().
+ *
+ * Each new one joins as the last and, when the one before it leaves, moves to its index, so that nobody
+ * else moves.  What waits in those that leave is reset, and streams stop listening whoever holds them;
+ * datagram sockets stay in the kernel's group while somebody else does: see that nobody does.
+ *
+ * Returns 0; -EBUSY: the rule in force leads there; -ERANGE: no such bank; or another error, and then the
+ * places that were not reached keep theirs. */
+int reuse_group_renew(ReuseGroup *g, unsigned bank, const char **reterr_sockopt);
 
 /* The rule that is in force or, while refusing, the one that will be. */
 const ReuseRule *reuse_group_rule(const ReuseGroup *g);

@@ -424,6 +424,7 @@ static void check_endpoint(const EndpointSettings *e, Report *report) {
 }
 
 static void check_service(const ServiceSettings *service, Report *report) {
+        check_unit(service, report);
         check_delays(service, report);
         check_activation(service, report);
         check_fd_protocol(service, report);

@@ -58,10 +58,11 @@ static int diff_rows(SettingGroup group, const char *name, const void *before, c
         const SettingTable *table = setting_table(group);
 
         for (size_t i = 0; i < table->n_rows; i++) {
-                int r = value_equal(&table->rows[i], before, after);
+                int r;
 
-                if (r == 0)
-                        r = add_key_change(d, group, name, &table->rows[i], before, after);
+                if (value_equal(&table->rows[i], before, after))
+                        continue;
+                r = add_key_change(d, group, name, &table->rows[i], before, after);
                 if (r < 0)
                         return r;
         }

@@ -97,6 +97,16 @@ static const SettingRow rows[] = {
                         .help = "Its name in LISTEN_FDNAMES, see sd_listen_fds_with_names(3).",
         },
         {
+                        .name = "allow_users",
+                        .kind = &value_kind_identities,
+                        AT(allow_users),
+                        .default_words = "root and the daemon's own user",
+                        .applies = APPLIES_NOW,
+                        .help = "Names or numbers of users who may take the endpoint by "
+                                "\"reuseportctl exec\" and \"reuseportctl store\", beside root and "
+                                "the daemon's own user.",
+        },
+        {
                         .name = "steering",
                         .kind = &value_kind_enum,
                         AT(steering),

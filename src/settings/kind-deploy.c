@@ -62,6 +62,14 @@ static bool canary_print(const SettingRow *row, const void *field, FILE *to) {
         return deploy->n_canary > 0;
 }
 
+static bool canary_equal(const SettingRow *row, const void *a, const void *b) {
+        const DeploySettings *x = a, *y = b;
+
+        return x->n_canary == y->n_canary &&
+               (x->n_canary == 0 ||
+                memcmp(x->canary, y->canary, x->n_canary * sizeof(*x->canary)) == 0);
+}
+
 static void canary_done(void *field) {
         free(((DeploySettings *) field)->canary);
 }
@@ -70,6 +78,7 @@ const ValueKind value_kind_canary = {
         .expected = CANARY_EXPECTED,
         .read = canary_read,
         .print = canary_print,
+        .equal = canary_equal,
         .done = canary_done,
 };
 
@@ -117,5 +126,6 @@ const ValueKind value_kind_http_path = {
         .expected = HTTP_PATH_EXPECTED,
         .read = http_path_read,
         .print = http_path_print,
+        .equal = value_text_equal,
         .done = http_path_done,
 };

@@ -32,10 +32,29 @@ static bool addresses_print(const SettingRow *row, const void *field, FILE *to) 
         return true;
 }
 
+static bool addresses_equal(const SettingRow *row, const void *a, const void *b) {
+        const EndpointSettings *x = a, *y = b;
+        bool is_set = x->type == row->min;
+
+        if (is_set != (y->type == row->min))
+                return false;
+        if (!is_set)
+                return true;
+        if (x->n_addresses != y->n_addresses)
+                return false;
+
+        for (size_t i = 0; i < x->n_addresses; i++)
+                if (!reuse_address_equal(&x->addresses[i], &y->addresses[i]))
+                        return false;
+
+        return true;
+}
+
 const ValueKind value_kind_addresses = {
         .expected = "an address or an array of them",
         .read = addresses_read,
         .print = addresses_print,
+        .equal = addresses_equal,
 };
 
 /* ---- socket options -------------------------------------------------------------------------- */
@@ -190,8 +209,20 @@ static bool sockopt_print(const SettingRow *row, const void *field, FILE *to) {
         return true;
 }
 
+static bool sockopt_equal(const SettingRow *row, const void *a, const void *b) {
+        const ReuseSockopt *x = find_sockopt(a, row->sockopt->name);
+        const ReuseSockopt *y = find_sockopt(b, row->sockopt->name);
+
+        if (!x || !y)
+                return x == y;
+
+        return row->sockopt->kind == REUSE_SOCKOPT_TEXT ? strcmp(x->text, y->text) == 0
+                                                        : x->value == y->value;
+}
+
 const ValueKind value_kind_sockopt = {
         .expected = "as its kind",
         .read = sockopt_read,
         .print = sockopt_print,
+        .equal = sockopt_equal,
 };

@@ -136,6 +136,7 @@ const ValueKind value_kind_environment = {
         .expected = ENVIRONMENT_EXPECTED,
         .read = environment_read,
         .print = variables_print,
+        .equal = value_strings_equal,
         .done = variables_done,
 };
 
@@ -143,5 +144,6 @@ const ValueKind value_kind_variables = {
         .expected = VARIABLES_EXPECTED,
         .read = variables_read,
         .print = variables_print,
+        .equal = value_strings_equal,
         .done = variables_done,
 };

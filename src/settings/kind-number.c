@@ -147,11 +147,18 @@ static bool workers_print(const SettingRow *row, const void *field, FILE *to) {
         return true;
 }
 
+static bool workers_equal(const SettingRow *row, const void *a, const void *b) {
+        const ServiceSettings *x = a, *y = b;
+
+        return x->workers_are_cpus == y->workers_are_cpus && x->n_workers == y->n_workers;
+}
+
 const ValueKind value_kind_workers = {
         .expected = "an integer or \"cpus\"",
         .read = workers_read,
         .from_text = workers_from_text,
         .print = workers_print,
+        .equal = workers_equal,
 };
 
 /* ---- durations ------------------------------------------------------------------------------- */

@@ -94,11 +94,18 @@ static bool output_print(const SettingRow *row, const void *field, FILE *to) {
         return false;
 }
 
+static bool output_equal(const SettingRow *row, const void *a, const void *b) {
+        const Output *x = a, *y = b;
+
+        return x->kind == y->kind && value_text_equal(row, &x->path, &y->path);
+}
+
 const ValueKind value_kind_output = {
         .expected = OUTPUT_EXPECTED,
         .read = output_read,
         .from_text = output_from_text,
         .print = output_print,
+        .equal = output_equal,
         .done = output_done,
 };
 
@@ -219,10 +226,18 @@ static bool limit_print(const SettingRow *row, const void *field, FILE *to) {
         return true;
 }
 
+static bool limit_equal(const SettingRow *row, const void *a, const void *b) {
+        const ResourceLimit *x = a, *y = b;
+
+        return x->is_set == y->is_set && (!x->is_set || (x->limit.rlim_cur == y->limit.rlim_cur &&
+                                                         x->limit.rlim_max == y->limit.rlim_max));
+}
+
 const ValueKind value_kind_limit = {
         .expected = "a limit, \"SOFT:HARD\" or \"infinity\"",
         .read = limit_read,
         .print = limit_print,
+        .equal = limit_equal,
 };
 
 /* ---- CPUs ------------------------------------------------------------------------------------ */

@@ -43,6 +43,7 @@ const ValueKind value_kind_string = {
         .read = string_read,
         .from_text = string_from_text,
         .print = string_print,
+        .equal = value_text_equal,
         .done = string_done,
 };
 
@@ -65,6 +66,7 @@ const ValueKind value_kind_descriptor_name = {
         .read = descriptor_name_read,
         .from_text = string_from_text,
         .print = string_print,
+        .equal = value_text_equal,
         .done = string_done,
 };
 
@@ -86,6 +88,7 @@ const ValueKind value_kind_preset = {
         .read = preset_read,
         .from_text = string_from_text,
         .print = string_print,
+        .equal = value_text_equal,
         .done = string_done,
 };
 
@@ -108,6 +111,7 @@ const ValueKind value_kind_identity = {
         .read = identity_read,
         .from_text = string_from_text,
         .print = string_print,
+        .equal = value_text_equal,
         .done = string_done,
 };
 
@@ -144,6 +148,7 @@ const ValueKind value_kind_path = {
         .read = path_read,
         .from_text = string_from_text,
         .print = string_print,
+        .equal = value_text_equal,
         .done = string_done,
 };
 
@@ -226,6 +231,7 @@ const ValueKind value_kind_strings = {
         .expected = STRINGS_EXPECTED,
         .read = strings_read,
         .print = strings_print,
+        .equal = value_strings_equal,
         .done = strings_done,
 };
 
@@ -233,6 +239,7 @@ const ValueKind value_kind_identities = {
         .expected = IDENTITIES_EXPECTED,
         .read = identities_read,
         .print = strings_print,
+        .equal = value_strings_equal,
         .done = strings_done,
 };
 
@@ -240,6 +247,7 @@ const ValueKind value_kind_files = {
         .expected = FILES_EXPECTED,
         .read = files_read,
         .print = strings_print,
+        .equal = value_strings_equal,
         .done = strings_done,
 };
 
@@ -311,6 +319,7 @@ const ValueKind value_kind_argv = {
         .expected = ARGV_EXPECTED,
         .read = argv_read,
         .print = strings_print,
+        .equal = value_strings_equal,
         .done = strings_done,
 };
 
@@ -397,9 +406,24 @@ static bool commands_print(const SettingRow *row, const void *field, FILE *to) {
         return true;
 }
 
+static bool commands_equal(const SettingRow *row, const void *a, const void *b) {
+        const CommandList *x = a, *y = b;
+
+        if (x->n_commands != y->n_commands)
+                return false;
+
+        for (size_t i = 0; i < x->n_commands; i++)
+                if (x->commands[i].may_fail != y->commands[i].may_fail ||
+                    !strv_equal(x->commands[i].argv, y->commands[i].argv))
+                        return false;
+
+        return true;
+}
+
 const ValueKind value_kind_commands = {
         .expected = ARGV_EXPECTED,
         .read = commands_read,
         .print = commands_print,
+        .equal = commands_equal,
         .done = commands_done,
 };

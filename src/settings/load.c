@@ -200,6 +200,7 @@ static EndpointSettings *endpoint_free(EndpointSettings *e) {
         for (size_t i = 0; i < e->n_sockopts; i++)
                 free((char *) e->sockopts[i].text);
         free(e->sockopts);
+        free(e->allow_uids);
         free(e->addresses);
         free(e->name);
         free(e);
@@ -262,7 +263,7 @@ static int load_endpoint(const Tree *node, EndpointSettings *e, Report *report) 
                 tree_problem(node, report, "no address, expected listen_stream or listen_datagram");
 
         set_ipv6_only(e);
-        return 0;
+        return user_resolve_allowed(e, report);
 }
 
 /* Of the two that make a limit each brings the other, with systemd's default. */
@@ -410,10 +411,14 @@ int settings_index(Settings *s) {
         if (!s->endpoints_by_name || !s->services_by_name)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < s->n_endpoints; i++)
+        for (size_t i = 0; i < s->n_endpoints; i++) {
                 s->endpoints_by_name[i] = s->endpoints[i];
-        for (size_t i = 0; i < s->n_services; i++)
+                s->endpoints[i]->index = i;
+        }
+        for (size_t i = 0; i < s->n_services; i++) {
                 s->services_by_name[i] = s->services[i];
+                s->services[i]->index = i;
+        }
 
         qsort(s->endpoints_by_name, s->n_endpoints, sizeof(EndpointSettings *), compare_endpoints);
         qsort(s->services_by_name, s->n_services, sizeof(ServiceSettings *), compare_services);

@@ -2,6 +2,8 @@
 
 /* From trees to Settings; the parts that the files of this folder share. */
 
+#include <stdbool.h>
+
 #include "settings/report.h"
 #include "settings/settings-table.h"
 #include "settings/tree.h"
@@ -40,6 +42,12 @@ int settings_index(Settings *s);
  *
  * @services  the tree they came from, for the lines; may be NULL */
 int cross_check(Settings *s, const Tree *services, Report *report);
+
+/* Its part about what a service runs, a program or a unit: check-unit.c. */
+void check_unit(const ServiceSettings *service, Report *report);
+
+/* Whether a key of a service counts for a unit, too. */
+bool unit_knows_key(const char *key);
 
 /* Its part about the deploy of one service, once its endpoints are resolved: check-deploy.c.
  *

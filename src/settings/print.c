@@ -60,10 +60,13 @@ static int print_row(const Subject *s, const SettingRow *row, FILE *to) {
 }
 
 /* Whether a key could have been said here at all: not the other listen_…, nor an option that
- * sockets of this kind do not have. */
+ * sockets of this kind do not have, nor what a unit says itself. */
 static bool is_possible(const Subject *s, const SettingRow *row) {
         const EndpointSettings *e = s->object;
+        const ServiceSettings *v = s->object;
 
+        if (s->group == SETTING_GROUP_SERVICE)
+                return !v->unit || unit_knows_key(row->name);
         if (s->group != SETTING_GROUP_ENDPOINT)
                 return true;
         if (row->kind == &value_kind_addresses)

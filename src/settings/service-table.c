@@ -66,12 +66,25 @@ static const SettingRow rows[] = {
                         .name = "exec_start",
                         .kind = &value_kind_argv,
                         AT(exec_start),
-                        .is_required = true,
-                        .default_words = "required",
+                        .default_words = "this or unit is required",
                         .applies = APPLIES_TO_NEW_WORKERS,
                         .help = "The program, by its absolute path, and its arguments, as an "
                                 "array of strings with templates.\n"
                                 "No shell reads it; a single string is refused.",
+        },
+        {
+                        .name = "unit",
+                        .kind = &value_kind_string,
+                        AT(unit),
+                        .default_words = "none",
+                        .applies = APPLIES_TO_NEW_WORKERS,
+                        .help = "A unit of systemd that runs in place of a program of ours, as "
+                                "\"web@%c.service\": started, stopped and watched over D-Bus; its "
+                                "sandbox, its limits and its output are systemd's affair.\n"
+                                "%c or %g must stand in it, so that two generations are two units; "
+                                "%i, if there is more than one worker.\n"
+                                "It gets its sockets by ExecStartPre=reuseportctl store or "
+                                "ExecStart=reuseportctl exec, see reuseportctl(1).",
         },
         {
                         .name = "preset",

@@ -10,6 +10,12 @@
 
 #define ROWS_MAX 96U
 
+static const char *const dbus_names[USE_OUTER_BUS_MAX] = {
+        [USE_OUTER_BUS_AUTO] = "auto",
+        [USE_OUTER_BUS_YES] = "system",
+        [USE_OUTER_BUS_NO] = "no",
+};
+
 static const SettingRow daemon_rows[] = {
         {
                         .name = "log_level",
@@ -59,6 +65,18 @@ static const SettingRow daemon_rows[] = {
                         .applies = APPLIES_NOW,
                         .help = "Of the control socket.\nWhoever gets through must still be one of "
                                 "those above.",
+        },
+        {
+                        .name = "dbus",
+                        .kind = &value_kind_enum,
+                        .offset = offsetof(DaemonSettings, dbus),
+                        SETTING_NAMES(dbus_names),
+                        .default_text = "auto",
+                        .applies = APPLIES_NOW,
+                        .help = "Whether the same can be asked on the system's bus (a user's daemon: "
+                                "that user's), as org.reuseportd, of whoever polkit allows it: \"auto\", "
+                                "where there is such a bus; \"system\", and it is an error if there is "
+                                "none; or \"no\".",
         },
 };
 

@@ -181,6 +181,7 @@ typedef struct ServiceSettings ServiceSettings;
 
 typedef struct EndpointSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
         const ServiceSettings *service; /* that uses it, or NULL */
@@ -192,6 +193,9 @@ typedef struct EndpointSettings {
         BindIpv6Only bind_ipv6_only; /* the addresses have it already */
         bool is_exclusive;
         char *file_descriptor_name; /* NULL: its name */
+        char **allow_users;         /* as written, or NULL; then their uids */
+        uid_t *allow_uids;
+        size_t n_allow_uids;
         ReuseSteering steering;
         Flows flows;
         ReuseSockopt *sockopts; /* that were said */
@@ -200,13 +204,15 @@ typedef struct EndpointSettings {
 
 struct ServiceSettings {
         char *name;
+        size_t index; /* among all of the Settings */
         Place place;
         Keys keys;
 
         char **endpoint_names;
         const EndpointSettings **endpoints; /* in the order of endpoint_names */
         size_t n_endpoints;
-        char **exec_start; /* with templates: settings/template.h */
+        char **exec_start; /* with templates: settings/template.h; NULL: a unit */
+        char *unit;        /* of systemd, with templates; NULL: a child of ours */
         char *preset;
         FdProtocol fd_protocol;
         ServiceType type;
@@ -264,6 +270,15 @@ struct ServiceSettings {
         DeploySettings deploy;
 };
 
+/* Whether we show ourselves on the system's bus, or our user's. */
+typedef enum UseOuterBus {
+        USE_OUTER_BUS_AUTO, /* where there is one */
+        USE_OUTER_BUS_YES,  /* and it is an error if not */
+        USE_OUTER_BUS_NO,
+        USE_OUTER_BUS_MAX,
+        USE_OUTER_BUS_INVALID = -EINVAL,
+} UseOuterBus;
+
 typedef struct DaemonSettings {
         Keys keys;
         int log_level;
@@ -272,6 +287,7 @@ typedef struct DaemonSettings {
         char *control_group;  /* as written, or NULL; then control_gid is set */
         gid_t control_gid;
         int control_mode; /* SETTING_UNSET: 0600, or 0660 with a group */
+        UseOuterBus dbus;
 } DaemonSettings;
 
 typedef struct Settings {

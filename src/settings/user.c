@@ -204,6 +204,49 @@ int user_resolve(ServiceSettings *service, Report *report) {
         return 0;
 }
 
+/* Returns 1, 0 after a report, or -ENOMEM. */
+static int resolve_allowed(const EndpointSettings *e, const char *name, uid_t *ret,
+                           Report *report) {
+        _cleanup_free_ char *text = NULL;
+        char path[KEY_PATH_SIZE], quoted[REPORT_QUOTE_SIZE];
+        struct passwd entry;
+        uint64_t uid;
+        int r;
+
+        if (is_number(name, &uid)) {
+                *ret = (uid_t) uid;
+                return 1;
+        }
+
+        r = find_user(name, 0, &entry, &text);
+        if (r > 0)
+                *ret = entry.pw_uid;
+        if (r > 0 || r == -ENOMEM)
+                return r;
+
+        report_problem(report, key_place(&e->keys, "allow_users", e->place),
+                       key_path("endpoints", e->name, "allow_users", path),
+                       "there is no user %s, expected one of this system",
+                       report_quote(name, quoted));
+        return 0;
+}
+
+int user_resolve_allowed(EndpointSettings *e, Report *report) {
+        e->allow_uids = calloc(strv_length(e->allow_users) + 1, sizeof(uid_t));
+        if (!e->allow_uids)
+                return -ENOMEM;
+
+        STRV_FOREACH(name, e->allow_users) {
+                int r = resolve_allowed(e, *name, &e->allow_uids[e->n_allow_uids], report);
+
+                if (r < 0)
+                        return r;
+                e->n_allow_uids += r > 0;
+        }
+
+        return 0;
+}
+
 int user_resolve_control(DaemonSettings *daemon, Report *report) {
         const Place nowhere = { 0 };
         char quoted[REPORT_QUOTE_SIZE];

@@ -11,5 +11,8 @@
  * Returns 0, also after a problem, which then is in @report; -ENOMEM. */
 int user_resolve(ServiceSettings *service, Report *report);
 
+/* Fills allow_uids of @endpoint from allow_users, in the same way. */
+int user_resolve_allowed(EndpointSettings *endpoint, Report *report);
+
 /* Fills control_gid of @daemon from control_group, in the same way. */
 int user_resolve_control(DaemonSettings *daemon, Report *report);

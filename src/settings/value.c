@@ -137,20 +137,23 @@ int value_format(const SettingRow *row, const void *object, char **ret) {
         return 0;
 }
 
-int value_equal(const SettingRow *row, const void *a, const void *b) {
-        _cleanup_free_ char *x = NULL, *y = NULL;
-        int r;
+bool value_text_equal(const SettingRow *row, const void *a, const void *b) {
+        const char *x = *(char *const *) a, *y = *(char *const *) b;
 
-        if (row->kind->size > 0)
-                return memcmp(field_of(row, a), field_of(row, b), row->kind->size) == 0;
+        return x == y || (x && y && strcmp(x, y) == 0);
+}
 
-        r = value_format(row, a, &x);
-        if (r >= 0)
-                r = value_format(row, b, &y);
-        if (r < 0)
-                return r;
+bool value_strings_equal(const SettingRow *row, const void *a, const void *b) {
+        char *const *x = *(char **const *) a, *const *y = *(char **const *) b;
 
-        return x && y ? strcmp(x, y) == 0 : x == y;
+        return x == y || (x && y && strv_equal(x, y));
+}
+
+bool value_equal(const SettingRow *row, const void *a, const void *b) {
+        const void *x = field_of(row, a), *y = field_of(row, b);
+
+        assert(row->kind->equal || row->kind->size > 0);
+        return row->kind->equal ? row->kind->equal(row, x, y) : memcmp(x, y, row->kind->size) == 0;
 }
 
 void value_done(const SettingRow *row, void *object) {

@@ -33,8 +33,11 @@ struct ValueKind {
         /* Writes it as it would stand in a file; false: it is unset, nothing is written. */
         bool (*print)(const SettingRow *row, const void *field, FILE *to);
 
+        /* Whether two say the same.  NULL: they are compared as bytes. */
+        bool (*equal)(const SettingRow *row, const void *a, const void *b);
+
         void (*done)(void *field); /* NULL: nothing to free */
-        size_t size;               /* of a field that can be compared as bytes; 0: as printed */
+        size_t size;               /* of a field that is compared as bytes */
 };
 
 extern const ValueKind value_kind_boolean,   /* bool */
@@ -73,6 +76,10 @@ extern const ValueKind value_kind_boolean,   /* bool */
 #define value_refuse(r, node, ...) tree_problem(node, (r)->report, __VA_ARGS__)
 int value_refuse_kind(const Reading *r, const Tree *node, const char *expected);
 
+/* For the kinds: fields that are a char * or a char **; unset is not the same as empty. */
+bool value_text_equal(const SettingRow *row, const void *a, const void *b);
+bool value_strings_equal(const SettingRow *row, const void *a, const void *b);
+
 int value_set_string(char **field, const char *text);
 
 /* Reads one string, if @one_may_do, or a list of them; of lists, numbers too if @numbers_may_do.
@@ -105,8 +112,8 @@ int value_set_text(const SettingRow *row, const char *text, void *object);
 /* As it would stand in a file, to be freed; NULL in *ret: unset.  Returns 0 or -ENOMEM. */
 int value_format(const SettingRow *row, const void *object, char **ret);
 
-/* Returns 1 if both have the same, 0 if not, or -ENOMEM. */
-int value_equal(const SettingRow *row, const void *a, const void *b);
+/* Whether both have the same. */
+bool value_equal(const SettingRow *row, const void *a, const void *b);
 
 /* Frees what the field holds. */
 void value_done(const SettingRow *row, void *object);

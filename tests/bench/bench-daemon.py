@@ -6,7 +6,7 @@ its memory.  Run by `meson test --benchmark`, or:
 The first byte is measured in pairs, one after the other and every second pair the other way round, so that whatever
 else the machine does hits both: same program with the same arguments and output, which says READY=1 to a socket in
 both.  What is compared is the median of the pairs' ratios; the spread stands beside it.  Goals: first byte at most
-1.15 of poll-and-exec; asleep no processor at all.
+1.15 of poll-and-exec; asleep no processor at all; a start costs the same with 2,000 workers as with 500.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ import namespaces  # noqa: E402
 PAIRS = 151
 WARM_UP = 3
 GOAL_FIRST_BYTE = 1.15
+GOAL_LINEAR = 1.5
 
 
 def first_byte(port):
@@ -114,13 +115,36 @@ def endpoints(n):
 def measure_memory(found):
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    for wanted in (100, 10000):
-        n = min(wanted, (limit - 100) // 2)  # two banks each
+    for n in (100, 10000):
+        if n + 100 > limit:
+            print(f"{n} endpoints need {n + 100} descriptors, {limit} are allowed")
+            continue
         daemon = found.run(endpoints(n))
         size = state_of(daemon.pid)[2]
-        cut = "" if n == wanted else f" ({wanted} need {2 * wanted + 100} descriptors, {limit} are allowed)"
-        print(f"{n} endpoints: {size / 1024:.1f} MiB resident{cut}")
+        print(f"{n} endpoints that no service uses (one socket each, bound): {size / 1024:.1f} MiB resident")
         assert daemon.stop() == 0
+
+
+def measure_many(found):
+    """Whether a start costs the same beside 2,000 others."""
+    used = {}
+    for n in (100, 500, 1000, 2000):
+        each = min(n, 500)
+        services = "".join(f's{i}: {{ endpoints = ["e{i}"]; exec_start = ["@TOY@"]; type = "notify"; workers = {each}; '
+                           'standard_output = "null"; standard_error = "null"; };' for i in range(n // each))
+        begun = time.monotonic()
+        daemon = found.run(endpoints(n // each) + f"services: {{ {services} }};", arguments=["--log-level=warning"])
+        is_open = time.monotonic() - begun
+        house.wait_answers(lambda: sum(s["workers_ready"] for s in daemon.ask("list")["services"]),
+                           lambda seen, n=n: seen[-1] == n, "all are ready", seconds=120)
+        took = time.monotonic() - begun
+        used[n] = state_of(daemon.pid)[0] * 10 / n
+        print(f"{n} workers: READY=1 after {is_open:.2f} s, all ready after {took:.2f} s, {took * 1e3 / n:.2f} ms each, "
+              f"of which the daemon's {used[n]:.2f} ms")
+        assert daemon.stop(120) == 0
+    print(f"2000 / 500 workers, the daemon's processor time for each: {used[2000] / used[500]:.2f} "
+          f"(goal: {GOAL_LINEAR})")
+    return used[2000] <= used[500] * GOAL_LINEAR
 
 
 def main():
@@ -130,11 +154,13 @@ def main():
         return 77
     namespaces.new_user_and_mounts()
     namespaces.new_network()
-    with tempfile.TemporaryDirectory(prefix="reuseportd-bench-") as name, contextlib.ExitStack() as stack:
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # as /run is
+    with tempfile.TemporaryDirectory(prefix="reuseportd-bench-", dir=memory) as name, contextlib.ExitStack() as stack:
         found = house.House(build, Path(name))
         stack.callback(found.destroy)
         good = [measure_first_byte(found, build, kind) for kind in ("notify", "exec")] + [measure_idle(found)]
         measure_memory(found)
+        good.append(measure_many(found))
     return 0 if all(good) else 1
 
 

@@ -75,3 +75,25 @@ def test_the_readme_installs_what_the_build_needs():
     listed = re.findall(r"^build +(\S+)$", (SOURCES / "tests/packages").read_text(), re.MULTILINE)
     command = re.search(r"^apt-get install ((?:.*\\\n)*.*)$", (SOURCES / "README.md").read_text(), re.MULTILINE)
     assert sorted(command.group(1).replace("\\\n", " ").split()) == sorted(listed)
+
+
+def test_the_catalog_explains_every_message_and_no_other():
+    table = re.findall(r'^#define MESSAGE_(\w+)\s+"([0-9a-f]{32})"$',
+                       (SOURCES / "src/daemon/messages.h").read_text(), re.MULTILINE)
+    entries = re.findall(r"^# (\w+)\n-- (\w+)\nSubject: .+\nDefined-By: reuseportd\nDocumentation: .+\n\n.+$",
+                         (SOURCES / "units/reuseportd.catalog").read_text(), re.MULTILINE)
+    assert len(table) > 30 and sorted(entries) == sorted(table)
+    assert len({number for _, number in table}) == len(table)
+
+    code = "".join(path.read_text() for path in (SOURCES / "src/daemon").rglob("*.c"))
+    assert [name for name, _ in table if not re.search(rf"\bMESSAGE_{name}\b", code)] == []
+
+
+def test_the_catalog_names_only_verbs_and_keys_that_there_are():
+    catalog = (SOURCES / "units/reuseportd.catalog").read_text()
+    verbs = set(re.findall(r'^        \{ "([a-z-]+)", "', (SOURCES / "src/ctl/verbs.c").read_text(), re.MULTILINE))
+    named = set(re.findall(r"reuseportctl ([a-z-]+)", catalog))
+    assert verbs > named and {"status", "logs"} <= named
+    keys = set(re.findall(r"^// +(\w+) = ", (SOURCES / "config/endpoints.conf").read_text(), re.MULTILINE))
+    words = set(re.findall(r"\b([a-z]+(?:_[a-z]+)+)\b", catalog)) - {"sd_notify", "optmem_max"}
+    assert words <= keys, words - keys

@@ -49,6 +49,9 @@ def wait_ready(daemon, n, name="site"):
                  f"{n} workers are ready")
 
 
+# An endpoint without a service beside the toy's, for those who take one.
+FREE = 'listen_stream = ":8080"; }; free: { listen_stream = ":8081";'
+
 # What each verb is called with, what schema its JSON has, and what else must hold afterwards.
 CALLS = {
     "list": ([], "list"),
@@ -66,6 +69,8 @@ CALLS = {
     "promote": (["site"], "state of one"),
     "abort": (["site"], "state of one"),
     "rollback": (["site"], "deployed"),
+    "exec": (["free", "--", "true"], None),
+    "store": (["free"], None),
     "reload": ([], "changes"),
     "check": ([], "check"),
     "wait": (["site", "--for=running"], None),
@@ -94,13 +99,13 @@ def prepare(daemon, verb):
 
 
 def test_every_verb_of_the_table_answers_people_and_programs(house, journalctl):
-    daemon = house.run(toy(workers=2, service='restart_delay = "1ms";'))
+    daemon = house.run(toy(workers=2, service='restart_delay = "1ms";', listen=FREE))
     wait_ready(daemon, 2)
     assert sorted(verbs(daemon)) == sorted(CALLS), "a verb without a test, or a test without a verb"
     for verb, (arguments, schema) in CALLS.items():
         if verb == "kill":
             daemon.ctl("start", "site")
-        wanted = FAILED if verb == "is-failed" else OK
+        wanted = FAILED if verb in ("is-failed", "store") else OK  # there is no NOTIFY_SOCKET here
         prepare(daemon, verb)
         for_people = daemon.ctl(verb, *arguments, env=journalctl)
         assert for_people.returncode == wanted, (verb, for_people)
@@ -144,7 +149,7 @@ def test_the_global_options(house):
 def test_logs_asks_the_journal_for_the_right_lines(house, journalctl):
     daemon = house.run(toy())
     asked = daemon.ctl("logs", "site", "-f", env=journalctl).stdout.split()
-    assert asked == ["SYSLOG_IDENTIFIER=reuseportd", "SERVICE=site", "--follow"]
+    assert asked == ["SYSLOG_IDENTIFIER=reuseportd", "SERVICE=site", "+", "SYSLOG_IDENTIFIER=site", "--follow"]
     without = daemon.ctl("logs", "site", env={"PATH": "/nowhere"})
     assert without.returncode == FAILED and "journalctl" in without.stderr
 
@@ -215,7 +220,7 @@ def test_access_denied(house):
     for mode in (0o600, 0o666):  # by the kernel at the socket; by us, who look at who it is
         daemon.control.chmod(mode)
         for verb, (arguments, _) in CALLS.items():
-            if verb in ("help", "logs", "check"):
+            if verb in ("help", "logs", "check", "store"):
                 continue
             result = daemon.ctl(verb, *arguments, user=NOBODY, group=NOBODY, extra_groups=[])
             assert result.returncode == DENIED, (oct(mode), verb, result)

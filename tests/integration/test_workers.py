@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import re
 import signal
 import stat
 
@@ -159,3 +160,24 @@ def test_a_program_that_does_not_exist_is_told_with_its_errno(house):
     assert daemon.stop() == 0
 
 
+
+
+def test_many_workers_are_started_in_turns_of_the_loop(house):
+    """Whoever asks meanwhile is answered: our manager, people, visitors."""
+    n = 60
+    daemon = house.run(toy(workers=n))
+    assert get(8080).status == 200
+    daemon.log.wait("worker .* started", times=n)
+    lines = daemon.log.lines
+    started = [i for i, line in enumerate(lines) if re.search("worker .* started", line)]
+    told = next(i for i, line in enumerate(lines) if "Ready: 1 endpoints" in line)
+    ready = next(i for i, line in enumerate(lines) if re.search("worker .* is ready", line))
+    assert len(started) == n and told < started[n // 2] and ready < started[-1], lines
+    daemon.log.wait("worker .* is ready", times=n)
+    assert daemon.ask("list")["services"][0]["workers_ready"] == n
+    assert daemon.ctl("scale", f"site={2 * n}").returncode == 0
+    daemon.log.wait("worker .* is ready", times=2 * n)
+    assert daemon.ctl("scale", "site=1").returncode == 0
+    wait_answers(daemon.workers, lambda found: len(found[-1]) == 1, "one is left")
+    assert get(8080).status == 200
+    assert daemon.stop() == 0

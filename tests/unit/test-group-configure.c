@@ -3,7 +3,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "reuse/group.h"
 #include "traffic.h"
 #include "unit.h"
@@ -116,6 +118,77 @@ static void a_group_that_refuses_remembers(void **state) {
         check_backlogs(g, 9);
 }
 
+/* The kernel moves the last into the hole, which is the one that has just joined: nobody else moves, and
+ * nobody is lost who comes meanwhile. */
+static void other_sockets_take_the_places_of_a_bank(void **state) {
+        static const ReuseSockopt early = { .name = "free_bind", .value = 1 };
+        _cleanup_(reuse_group_freep) ReuseGroup *g = open_group();
+        ReuseAddress target = traffic_target(g, false);
+        ReuseRule rule = reuse_rule_init(0, N_SLOTS);
+
+        assert_ok(reuse_group_configure(g, 100, &early, 1, NULL));
+        assert_int_equal(reuse_group_renew(g, 0, NULL), -EBUSY);
+        assert_int_equal(reuse_group_renew(g, 2, NULL), -ERANGE);
+
+        for (unsigned round = 0; round < 4; round++) {
+                unsigned idle = 1 - rule.from_bank;
+                _cleanup_reset_ int waits = traffic_visit(&target, NULL, 0);
+                Hits hits = { .total = 0 };
+
+                assert_ok(reuse_group_renew(g, idle, NULL));
+                for (unsigned bank = 0; bank < 2; bank++)
+                        for (unsigned slot = 0; slot < N_SLOTS; slot++)
+                                assert_int_equal(reuse_group_index(g, bank, slot),
+                                                 (int) (bank * N_SLOTS + slot));
+
+                traffic_take(g, &hits, NULL, NULL);
+                assert_int_equal(hits.total, 1);
+                hits = traffic_visits(g, false, false, 60);
+                assert_int_equal(hits.in_bank[rule.from_bank], 60);
+
+                rule = reuse_rule_init(idle, N_SLOTS);
+                assert_ok(reuse_group_set_rule(g, &rule));
+                hits = traffic_visits(g, false, false, 60);
+                for (unsigned slot = 0; slot < N_SLOTS; slot++)
+                        assert_true(hits.of[idle][slot] > 0);
+                assert_int_equal(hits.in_bank[idle], 60);
+        }
+
+        check_all(g, IPPROTO_IP, IP_FREEBIND, 1);
+}
+
+/* Whoever still holds the one that was there before. */
+static void the_socket_of_a_worker_that_lingers_leaves(void **state) {
+        _cleanup_(reuse_group_freep) ReuseGroup *g = open_group();
+        _cleanup_close_ int held = assert_ok(dup(reuse_group_fd(g, 1, 0)));
+        ReuseRule rule = reuse_rule_init(1, N_SLOTS);
+
+        assert_ok(reuse_group_renew(g, 1, NULL));
+        assert_ok(reuse_group_set_rule(g, &rule));
+        assert_int_equal(traffic_visits(g, false, false, 60).in_bank[1], 60);
+        assert_int_equal(accept(held, NULL, NULL), -1);
+        assert_int_equal(errno, EINVAL);
+}
+
+static void places_that_refuse_are_renewed_at_any_time(void **state) {
+        _cleanup_(reuse_group_freep) ReuseGroup *g = open_group();
+        _cleanup_(reuse_group_freep) ReuseGroup *datagrams = traffic_open(
+                        "udp4", "127.0.0.1:0", &(ReuseGroupOptions){ .n_slots = N_SLOTS });
+        ReuseRule rule = reuse_rule_init(1, N_SLOTS);
+
+        assert_ok(reuse_group_refuse(g));
+        assert_ok(reuse_group_renew(g, 0, NULL));
+        assert_ok(reuse_group_renew(g, 1, NULL));
+        assert_ok(reuse_group_listen(g));
+        assert_int_equal(traffic_visits(g, false, false, 60).in_bank[0], 60);
+
+        assert_ok(reuse_group_renew(datagrams, 1, NULL));
+        assert_int_equal(traffic_visits(datagrams, false, false, 60).in_bank[0], 60);
+        assert_ok(reuse_group_set_rule(datagrams, &rule));
+        assert_ok(reuse_group_renew(datagrams, 0, NULL));
+        assert_int_equal(traffic_visits(datagrams, false, false, 60).in_bank[1], 60);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 UNIT_TEST(every_socket_gets_what_differs),
@@ -123,6 +196,9 @@ int main(void) {
                 UNIT_TEST(another_backlog_leaves_who_waits),
                 UNIT_TEST(a_bad_option_is_named_and_the_group_stays),
                 UNIT_TEST(a_group_that_refuses_remembers),
+                UNIT_TEST(other_sockets_take_the_places_of_a_bank),
+                UNIT_TEST(the_socket_of_a_worker_that_lingers_leaves),
+                UNIT_TEST(places_that_refuse_are_renewed_at_any_time),
         };
 
         return UNIT_RUN(tests);

@@ -84,7 +84,15 @@ static void names_of_levels_and_targets(void **state) {
 }
 
 static void a_line_has_its_fields(void **state) {
-        const LogFields fields = { "site", "web", 17, 4711 };
+        const LogFields fields = {
+                .message_id = "0123456789abcdef0123456789abcdef",
+                .service = "site",
+                .endpoint = "web",
+                .color = "green",
+                .deploy_id = "release\nPRIORITY=0",
+                .generation = 17,
+                .worker_pid = 4711,
+        };
         char buffer[8192];
         const char *text;
         Journal j;
@@ -101,12 +109,16 @@ static void a_line_has_its_fields(void **state) {
         assert_non_null(strstr(text, "\nENDPOINT=web\n"));
         assert_non_null(strstr(text, "\nGENERATION=17\n"));
         assert_non_null(strstr(text, "\nWORKER_PID=4711\n"));
+        assert_non_null(strstr(text, "\nMESSAGE_ID=0123456789abcdef0123456789abcdef\n"));
+        assert_non_null(strstr(text, "\nCOLOR=green\n"));
+        assert_non_null(strstr(text, "\nDEPLOY_ID=release\\x0aPRIORITY=0\n"));
         assert_non_null(strstr(text, "\nMESSAGE=hello world\n"));
 
         text = journal_read(&j, buffer);
         assert_non_null(text);
         assert_null(strstr(text, "SERVICE="));
         assert_null(strstr(text, "GENERATION="));
+        assert_null(strstr(text, "MESSAGE_ID="));
         journal_close(&j);
 }
 

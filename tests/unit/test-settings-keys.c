@@ -13,11 +13,12 @@
 
 static const char full[] =
                 "daemon: { log_level = \"debug\"; log_target = \"stderr\"; control_socket = \"/run/x/control\";\n"
-                "  control_group = \"0\"; control_mode = \"0640\"; };\n"
+                "  control_group = \"0\"; control_mode = \"0640\"; dbus = \"no\"; };\n"
                 "endpoints: {\n"
                 "  web: { listen_stream = [\":8080\", \"127.0.0.1:81\"]; shared = true;\n"
                 "    backlog = 128; bind_ipv6_only = \"ipv6-only\"; exclusive = false;\n"
                 "    file_descriptor_name = \"http port\"; steering = \"cpu\"; flows = \"none\";\n"
+                "    allow_users = [\"0\", \"root\", \"4711\"];\n"
                 "    no_delay = true; keep_alive = false; keep_alive_time = \"1min 30s\";\n"
                 "    keep_alive_interval = 10; keep_alive_probes = 3; defer_accept = \"2s\";\n"
                 "    receive_buffer = \"64K\"; send_buffer = 4096; ip_tos = 16; ip_ttl = 64;\n"
@@ -27,6 +28,7 @@ static const char full[] =
                 "  dns: { listen_datagram = \"[::]:5300\"; bind_ipv6_only = \"both\";\n"
                 "    broadcast = true; pass_packet_info = true; };\n"
                 "  tls: { listen_stream = 443; }; raw: { listen_stream = 70; };\n"
+                "  box: { listen_stream = 71; };\n"
                 "};\n"
                 "services: { site: {\n"
                 "  endpoints = [\"web\", \"dns\"]; exec_start = [\"/bin/true\", \"%{fd:web.1}\"];\n"
@@ -63,6 +65,7 @@ static const char full[] =
                 "  door: { endpoints = \"tls\"; exec_start = [\"/bin/true\"];\n"
                 "    fd_store_max = 16;\n"
                 "    deploy: { health_check: { exec = [\"/bin/true\", \"-k\"]; }; }; };\n"
+                "  boxed: { endpoints = \"box\"; unit = \"boxed@%c-%i.service\"; workers = 2; };\n"
                 "  plain: { endpoints = \"raw\"; exec_start = [\"/bin/true\"];\n"
                 "    deploy: { canary = 10; health_check: { tcp = true; }; }; };\n"
                 "};\n";
@@ -83,6 +86,9 @@ static void endpoint_keys_are_read(void **state) {
         assert_string_equal(endpoint_descriptor_name(e), "http port");
         assert_int_equal(e->steering, REUSE_STEERING_CPU);
         assert_int_equal(e->flows, FLOWS_NONE);
+        assert_int_equal(e->n_allow_uids, 3);
+        assert_int_equal(e->allow_uids[1], 0);
+        assert_int_equal(e->allow_uids[2], 4711);
         for (size_t i = 0; i < e->n_sockopts; i++) {
                 const ReuseSockopt *o = &e->sockopts[i];
 
@@ -122,6 +128,10 @@ static void service_keys_are_read(void **state) {
         assert_true(v->reuseport_lock);
         assert_int_equal(v->fd_store_max, 0);
         assert_int_equal(settings_find_service(s, "door")->fd_store_max, 16);
+        assert_null(v->unit);
+        v = settings_find_service(s, "boxed");
+        assert_string_equal(v->unit, "boxed@%c-%i.service");
+        assert_null(v->exec_start);
 }
 
 static void surroundings_are_read(void **state) {

@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -81,6 +82,48 @@ static void a_child_has_its_descriptors_and_no_other(void **state) {
         for (int i = 0; i < 3; i++)
                 (void) close(fds[i]);
         (void) close(leak);
+}
+
+static int count_fds(void) {
+        DIR *directory = opendir("/proc/self/fd");
+        int n = 0;
+
+        assert_non_null(directory);
+        while (readdir(directory))
+                n++;
+        (void) closedir(directory);
+        return n;
+}
+
+/* So many that the child is launched from the pad, and one more than the pad has room for. */
+static void a_child_of_somebody_with_many_descriptors_has_its_own_and_no_other(void **state) {
+        int many[600], status, before;
+
+        spawn_reserve();
+        for (size_t i = 0; i < ELEMENTS_OF(many); i++) {
+                many[i] = open("/dev/null", O_RDWR);
+                assert_true(many[i] >= 0);
+        }
+        free(run("true", NULL, 0, &status)); /* which tells how many there are */
+        before = count_fds();
+
+        for (size_t n = 0; n <= 40; n += 4) {
+                char expected[4096] = "", *text;
+
+                for (size_t fd = 0; fd <= 3 + n; fd++) /* the last is
+                                                                 the listing itself */
+                        snprintf(expected + strlen(expected), 16, "%zu\n", fd);
+                text = run("exec ls -v /proc/self/fd", many, n, &status);
+                assert_int_equal(status, 0);
+                assert_string_equal(text, expected);
+                free(text);
+        }
+        assert_int_equal(count_fds(), before);
+        for (size_t i = 0; i < ELEMENTS_OF(many); i++) {
+                assert_true(fcntl(many[i], F_GETFD) == 0); /* as they were: not even the flag */
+                (void) close(many[i]);
+        }
+        spawn_release();
 }
 
 static void a_hole_is_filled_with_the_childs_own_pid(void **state) {
@@ -175,6 +218,7 @@ static void another_user_has_nothing_of_ours(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 UNIT_TEST(a_child_has_its_descriptors_and_no_other),
+                UNIT_TEST(a_child_of_somebody_with_many_descriptors_has_its_own_and_no_other),
                 UNIT_TEST(a_hole_is_filled_with_the_childs_own_pid),
                 UNIT_TEST(a_child_leads_a_session_and_blocks_no_signal),
                 UNIT_TEST(what_cannot_be_executed_is_known_at_once),

@@ -211,9 +211,9 @@ static int open_peer(BusClient *c) {
         if (r >= 0)
                 r = sd_bus_set_trusted(c->peer, /* b= */ true);
         if (r >= 0)
-                r = sd_bus_negotiate_fds(c->peer, /* b= */ false);
+                r = sd_bus_negotiate_fds(c->peer, /* b= */ true); /* from us: see read_piece() */
         if (r >= 0)
-                r = bus_object_add_all(c);
+                r = c->only_takes ? bus_object_add_take(c) : bus_object_add_all(c);
         return r < 0 ? r : sd_bus_start(c->peer);
 }
 
@@ -238,7 +238,11 @@ static int watch(BusClient *c) {
         return sd_event_source_set_priority(c->more, SD_EVENT_PRIORITY_NORMAL + 10);
 }
 
-int bus_client_new(Bus *b, int fd, const struct ucred *who, BusClient **ret) {
+static unsigned *count_of(const BusClient *c) {
+        return c->only_takes ? &c->bus->n_takers : &c->bus->n_clients;
+}
+
+int bus_client_new(Bus *b, int fd, const struct ucred *who, bool only_takes, BusClient **ret) {
         _cleanup_(bus_client_freep) BusClient *c = NULL;
         int r;
 
@@ -253,8 +257,9 @@ int bus_client_new(Bus *b, int fd, const struct ucred *who, BusClient **ret) {
         c->bus = b;
         c->uid = who->uid;
         c->pid = who->pid;
+        c->only_takes = only_takes;
         TAILQ_INSERT_TAIL(&b->clients, c, others);
-        b->n_clients++;
+        *count_of(c) += 1;
 
         c->pending = malloc(PIECE_SIZE_BYTES);
         r = c->pending ? open_peer(c) : -ENOMEM;
@@ -272,10 +277,11 @@ BusClient *bus_client_free(BusClient *c) {
                 return NULL;
 
         TAILQ_REMOVE(&c->bus->clients, c, others);
-        c->bus->n_clients--;
+        *count_of(c) -= 1;
         c->io = sd_event_source_disable_unref(c->io);
         c->more = sd_event_source_disable_unref(c->more);
         c->timer = timer_disarm(c->timer);
+        bus_object_remove(c);
         c->peer = sd_bus_close_unref(c->peer);
         c->fd = fd_close(c->fd);
         c->input_fd = fd_close(c->input_fd);

@@ -18,6 +18,8 @@
 #include "daemon/bus/bus-input.h"
 #include "daemon/bus/bus.h"
 
+#define BUS_OBJECTS 5U /* that are shown to each */
+
 struct BusClient {
         Bus *bus;
         TAILQ_ENTRY(BusClient) others;
@@ -27,11 +29,13 @@ struct BusClient {
         uint8_t *pending; /* of the last piece, what sd-bus has not taken yet */
         size_t n_pending;
         sd_bus *peer;
+        sd_bus_slot *objects[BUS_OBJECTS];
         uid_t uid;
         pid_t pid;
         sd_event_source *io;
         sd_event_source *more;  /* on: what was read already is not all dispatched */
         sd_event_source *timer; /* the end, unless something comes */
+        bool only_takes;        /* he may say nothing but Take */
         bool is_subscribed;
         bool is_doomed;       /* freed by the timer */
         uint64_t n_at_timer;  /* whole messages when the timer was armed */
@@ -39,7 +43,7 @@ struct BusClient {
 };
 
 /* @fd  taken always.  Returns 0 or a negative errno. */
-int bus_client_new(Bus *b, int fd, const struct ucred *who, BusClient **ret);
+int bus_client_new(Bus *b, int fd, const struct ucred *who, bool only_takes, BusClient **ret);
 BusClient *bus_client_free(BusClient *c);
 DEFINE_CLEANUP(BusClient, bus_client_free)
 

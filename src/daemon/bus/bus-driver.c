@@ -19,7 +19,7 @@ static int on_hello(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
 static int on_add_match(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         BusClient *c = userdata;
 
-        c->is_subscribed = true;
+        c->is_subscribed = !c->only_takes;
         return sd_bus_reply_method_return(m, "");
 }
 

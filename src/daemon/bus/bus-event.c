@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "daemon/bus/bus-client.h"
 #include "daemon/bus/bus-object.h"
+#include "daemon/bus/bus-public.h"
 #include "daemon/manager.h"
 #include "daemon/service/service-summary.h"
 
@@ -49,6 +50,7 @@ void bus_event_publish(Bus *b, BusEvent *e) {
         TAILQ_FOREACH(c, &b->clients, others)
                 if (bus_client_wants_signals(c) && send_event(c, e) < 0)
                         log_debug("An event could not be sent to pid %d", (int) c->pid);
+        bus_public_send_event(b->public, e);
 }
 
 /* ---- services ---- */
@@ -88,6 +90,7 @@ static void emit_properties(Bus *b, const Service *s, char **names) {
                 if (bus_client_wants_signals(c))
                         (void) sd_bus_emit_properties_changed_strv(c->peer, path, BUS_SERVICE,
                                                                    names);
+        bus_public_emit_properties(b->public, path, names);
 }
 
 static void tell_service(Bus *b, Service *s) {
@@ -151,7 +154,7 @@ void bus_on_worker_changed(Bus *b, const Worker *w, const char *state, const cha
                 .generation = g->number,
                 .color = generation_color(g),
                 .worker = w->slot,
-                .pid = w->pid,
+                .pid = worker_pid(w),
         };
 
         if (!b)

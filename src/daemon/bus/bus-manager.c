@@ -11,6 +11,7 @@
 #include "daemon/bus/bus-event.h"
 #include "daemon/bus/bus-reload.h"
 #include "daemon/bus/bus-row.h"
+#include "daemon/bus/bus-take.h"
 #include "daemon/fallback.h"
 #include "daemon/manager.h"
 
@@ -221,6 +222,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
                                  bus_reload_on_reload, FREE),
         SD_BUS_METHOD_WITH_NAMES("Diff", "s", SD_BUS_PARAM(file), BUS_CHANGES,
                                  SD_BUS_PARAM(changes), bus_reload_on_diff, FREE),
+        BUS_TAKE_METHOD,
         SD_BUS_SIGNAL_WITH_NAMES("Event", BUS_EVENT_SIGNATURE, BUS_EVENT_NAMES, 0),
         SD_BUS_VTABLE_END,
 };

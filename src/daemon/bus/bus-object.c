@@ -104,39 +104,56 @@ static int add_path(sd_bus *peer, const char *path) {
         return r;
 }
 
-static int add_paths(sd_bus *peer) {
-        static const char *const paths[] = { "/org/freedesktop/DBus", BUS_PATH, BUS_SERVICES_PATH,
-                                             BUS_ENDPOINTS_PATH };
-        int r = 0;
+static int add_driver(BusClient *c) {
+        int r = add_path(c->peer, "/org/freedesktop/DBus");
 
-        for (size_t i = 0; i < ELEMENTS_OF(paths) && r >= 0; i++)
-                r = add_path(peer, paths[i]);
+        return r < 0 ? r
+                     : sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus",
+                                                "org.freedesktop.DBus", bus_driver_vtable, c);
+}
 
+int bus_object_add_take(BusClient *c) {
+        int r = add_driver(c);
+
+        if (r >= 0)
+                r = add_path(c->peer, BUS_PATH);
+        return r < 0 ? r
+                     : sd_bus_add_object_vtable(c->peer, NULL, BUS_PATH, BUS_MANAGER,
+                                                bus_take_vtable, c);
+}
+
+int bus_object_add_ours(BusClient *c) {
+        sd_bus_slot **slot = c->objects;
+        int r;
+
+        r = add_path(c->peer, BUS_SERVICES_PATH); /* below BUS_PATH */
+        if (r >= 0)
+                r = add_path(c->peer, BUS_ENDPOINTS_PATH);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(c->peer, slot++, BUS_PATH, BUS_MANAGER,
+                                             bus_manager_vtable, c);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(c->peer, slot++, BUS_SERVICES_PATH, BUS_SERVICE,
+                                               bus_service_vtable, find_service, c);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(c->peer, slot++, BUS_ENDPOINTS_PATH, BUS_ENDPOINT,
+                                               bus_endpoint_vtable, find_endpoint, c);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(c->peer, slot++, BUS_SERVICES_PATH, list_services,
+                                               c);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(c->peer, slot++, BUS_ENDPOINTS_PATH, list_endpoints,
+                                               c);
         return r;
 }
 
+void bus_object_remove(BusClient *c) {
+        for (size_t i = 0; i < BUS_OBJECTS; i++)
+                c->objects[i] = sd_bus_slot_unref(c->objects[i]);
+}
+
 int bus_object_add_all(BusClient *c) {
-        int r;
+        int r = add_driver(c);
 
-        r = add_paths(c->peer);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                     bus_driver_vtable, c);
-        if (r >= 0)
-                r = sd_bus_add_object_vtable(c->peer, NULL, BUS_PATH, BUS_MANAGER,
-                                             bus_manager_vtable, c);
-        if (r >= 0)
-                r = sd_bus_add_fallback_vtable(c->peer, NULL, BUS_SERVICES_PATH, BUS_SERVICE,
-                                               bus_service_vtable, find_service, c);
-        if (r >= 0)
-                r = sd_bus_add_fallback_vtable(c->peer, NULL, BUS_ENDPOINTS_PATH, BUS_ENDPOINT,
-                                               bus_endpoint_vtable, find_endpoint, c);
-        if (r >= 0)
-                r = sd_bus_add_node_enumerator(c->peer, NULL, BUS_SERVICES_PATH, list_services, c);
-        if (r >= 0)
-                r = sd_bus_add_node_enumerator(c->peer, NULL, BUS_ENDPOINTS_PATH, list_endpoints,
-                                               c);
-        return r;
+        return r < 0 ? r : bus_object_add_ours(c);
 }

@@ -72,6 +72,13 @@ static int get_command(sd_bus *bus, const char *path, const char *interface, con
         return sd_bus_message_append_strv(reply, s->settings->exec_start);
 }
 
+static int get_unit(sd_bus *bus, const char *path, const char *interface, const char *property,
+                    sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        const Service *s = userdata;
+
+        return sd_bus_message_append(reply, "s", s->settings->unit ? s->settings->unit : "");
+}
+
 static int get_activation(sd_bus *bus, const char *path, const char *interface,
                           const char *property, sd_bus_message *reply, void *userdata,
                           sd_bus_error *reterr) {
@@ -148,7 +155,7 @@ static int append_workers(const Generation *g, sd_bus_message *reply) {
 
                 if (!w)
                         continue;
-                r = sd_bus_message_append(reply, WORKER, i, (uint32_t) w->pid, g->number,
+                r = sd_bus_message_append(reply, WORKER, i, (uint32_t) worker_pid(w), g->number,
                                           generation_color(g), worker_state_to_string(w->state),
                                           realtime_of(w->since_usec),
                                           w->status_text ? w->status_text : "");
@@ -245,6 +252,7 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_PROPERTY("Activation", "s", get_activation, 0, 0),
         SD_BUS_PROPERTY("Endpoints", "as", get_endpoints, 0, 0),
         SD_BUS_PROPERTY("Command", "as", get_command, 0, 0),
+        SD_BUS_PROPERTY("Unit", "s", get_unit, 0, 0),
         SD_BUS_PROPERTY("Workers", "a" WORKER, get_workers, 0, 0),
         SD_BUS_PROPERTY("Connections", "a{st}", get_connections, 0, 0),
         SD_BUS_PROPERTY("VisitorsReset", "t", get_reset, 0, 0),

@@ -4,12 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -17,11 +14,13 @@
 #include "base/parse.h"
 #include "daemon/bus/bus-client.h"
 #include "daemon/bus/bus-event.h"
+#include "daemon/bus/bus-public.h"
+#include "daemon/bus/bus-socket.h"
+#include "daemon/bus/bus-take.h"
 #include "daemon/manager.h"
 #include "daemon/reserve.h"
 #include "daemon/timer.h"
 
-#define BACKLOG             128
 #define ACCEPTS_PER_TURN    64U
 #define PAUSE_USEC          (100 * USEC_PER_MSEC)
 #define PEER_GROUPS_MAX     1024U
@@ -58,7 +57,7 @@ static unsigned n_clients_of(const Bus *b, uid_t uid) {
         unsigned n = 0;
 
         TAILQ_FOREACH(c, &b->clients, others)
-                n += c->uid == uid ? 1 : 0;
+                n += c->uid == uid && !c->only_takes ? 1 : 0;
 
         return n;
 }
@@ -109,7 +108,7 @@ static void admit(Bus *b, int fd, bool is_scarce) {
                 return;
         }
 
-        r = bus_client_new(b, TAKE_FD(own), &who, &c);
+        r = bus_client_new(b, TAKE_FD(own), &who, /* only_takes= */ false, &c);
         if (r < 0)
                 log_warning("Control: a client could not be taken: %s", strerror(-r));
 }
@@ -175,79 +174,19 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 
 /* ---- the socket ---- */
 
-static int make_address(const char *path, struct sockaddr_un *ret) {
-        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-        if (strlen(path) >= sizeof(ret->sun_path))
-                return -ENAMETOOLONG;
-
-        memcpy(ret->sun_path, path, strlen(path));
-        return 0;
-}
-
-/* Removes a socket that nobody listens at. */
-static int remove_dead(const struct sockaddr_un *address) {
-        _cleanup_close_ int fd = -EBADF;
-        struct stat st;
-
-        if (lstat(address->sun_path, &st) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        if (!S_ISSOCK(st.st_mode))
-                return -EEXIST;
-
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        if (connect(fd, (const struct sockaddr *) address, sizeof(*address)) >= 0 ||
-            errno == EAGAIN)
-                return -EADDRINUSE;
-
-        return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
-static int set_access(const char *path, const BusOptions *options) {
-        if (chown(path, (uid_t) -1, options->has_group ? options->group : getegid()) < 0 ||
-            chmod(path, options->mode) < 0)
-                return -errno;
-
-        return 0;
+static BusAccess access_of(const BusOptions *options) {
+        return (BusAccess){ options->mode, options->has_group, options->group };
 }
 
 static int open_socket(Bus *b, const BusOptions *options) {
-        _cleanup_close_ int fd = -EBADF;
-        struct sockaddr_un address;
-        mode_t before;
+        const BusAccess access = access_of(options);
+        _cleanup_free_ char *path = strdup(options->path);
         int r;
 
-        r = make_address(options->path, &address);
+        r = path ? bus_socket_open(path, &access, &b->fd) : -ENOMEM;
         if (r >= 0)
-                r = remove_dead(&address);
-        if (r < 0)
-                return r;
-
-        fd = fd_move_above_stdio(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        if (fd < 0)
-                return -errno;
-
-        /* It is nobody's until we say whose it is. */
-        before = umask(0777);
-        r = bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ? -errno : 0;
-        (void) umask(before);
-        if (r < 0)
-                return r;
-
-        b->path = strdup(options->path);
-        if (!b->path) {
-                (void) unlink(options->path);
-                return -ENOMEM;
-        }
-        r = set_access(b->path, options);
-        if (r < 0)
-                return r;
-        if (listen(fd, BACKLOG) < 0)
-                return -errno;
-
-        b->fd = TAKE_FD(fd);
-        return 0;
+                b->path = TAKE_PTR(path);
+        return r;
 }
 
 static void close_socket(Bus *b) {
@@ -295,7 +234,27 @@ static void move(Bus *b, const BusOptions *options) {
         b->io = old.io;
 }
 
-void bus_configure(Bus *b, const BusOptions *options) {
+/* Its place follows from ours. */
+static void open_take(Bus *b, const BusOptions *options) {
+        if (!options->has_take || (b->take && !bus_take_is_beside(b->take, b->path)))
+                b->take = bus_take_free(b->take);
+        if (options->has_take && !b->take)
+                (void) bus_take_new(b, b->path, &b->take); /* it says why not */
+}
+
+static void open_public(Bus *b, const BusOptions *options) {
+        if (b->public && b->use_outer == options->use_outer)
+                return;
+
+        b->public = bus_public_free(b->public);
+        b->use_outer = options->use_outer;
+        if (b->use_outer != USE_OUTER_BUS_NO &&
+            bus_public_new(b, b->use_outer == USE_OUTER_BUS_YES, &b->public) < 0)
+                log_error("No memory for the system bus");
+}
+
+static void reopen(Bus *b, const BusOptions *options) {
+        const BusAccess access = access_of(options);
         int r;
 
         if (strcmp(b->path, options->path) != 0) {
@@ -306,7 +265,7 @@ void bus_configure(Bus *b, const BusOptions *options) {
             b->group == options->group)
                 return;
 
-        r = set_access(b->path, options);
+        r = bus_socket_set_access(b->path, &access);
         if (r < 0) {
                 log_error("The access to %s cannot be changed: %s", b->path, strerror(-r));
                 return;
@@ -315,6 +274,12 @@ void bus_configure(Bus *b, const BusOptions *options) {
         b->mode = options->mode;
         b->has_group = options->has_group;
         b->group = options->group;
+}
+
+void bus_configure(Bus *b, const BusOptions *options) {
+        reopen(b, options);
+        open_take(b, options);
+        open_public(b, options);
 }
 
 int bus_new(Manager *manager, const BusOptions *options, Bus **ret) {
@@ -337,6 +302,8 @@ int bus_new(Manager *manager, const BusOptions *options, Bus **ret) {
         if (r < 0)
                 return r;
 
+        open_take(b, options);
+        open_public(b, options);
         *ret = TAKE_PTR(b);
         return 0;
 }
@@ -351,6 +318,8 @@ Bus *bus_free(Bus *b) {
                 next = TAILQ_NEXT(c, others);
                 (void) bus_client_free(c);
         }
+        b->take = bus_take_free(b->take);
+        b->public = bus_public_free(b->public);
         b->flush = sd_event_source_disable_unref(b->flush);
         b->pause = timer_disarm(b->pause);
         close_socket(b);

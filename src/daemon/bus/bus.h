@@ -1,6 +1,6 @@
 #pragma once
 
-/* The control socket: D-Bus without a bus daemon.
+/* The control socket: D-Bus without a bus daemon; and beside it the system's bus, see bus-public.h.
  *
  * Each connection is a bus of its own with one peer.  Whoever may connect may do everything: root, our own
  * uid, and members of control_group, as the kernel says of the peer (SO_PEERCRED); nobody else gets to say
@@ -26,6 +26,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "settings/settings.h"
 
 typedef struct Bus Bus;
 typedef struct BusClient BusClient;
@@ -46,10 +47,14 @@ struct Bus {
         gid_t group; /* whose members may do everything */
         int fd;
         sd_event_source *io;
-        sd_event_source *pause; /* armed: there was no descriptor for one more */
-        sd_event_source *flush; /* on: a service has changed and that was not told yet */
+        sd_event_source *pause;   /* armed: there was no descriptor for one more */
+        sd_event_source *flush;   /* on: a service has changed and that was not told yet */
+        struct BusPublic *public; /* NULL: we are on no bus of others */
+        UseOuterBus use_outer;
+        struct BusTake *take; /* NULL: nobody else may ask for sockets */
         TAILQ_HEAD(BusClients, BusClient) clients;
-        unsigned n_clients;
+        unsigned n_clients; /* that may say everything */
+        unsigned n_takers;  /* the others */
         uint64_t n_refused; /* connections */
         BusEvent *events;   /* the last BUS_EVENTS_MAX, by sequence */
         uint64_t sequence;  /* of the last one */
@@ -60,6 +65,8 @@ typedef struct BusOptions {
         mode_t mode;
         bool has_group;
         gid_t group;
+        UseOuterBus use_outer;
+        bool has_take; /* and beside it a socket for everybody, where nothing but Take may be said */
 } BusOptions;
 
 /* Opens the control socket; a dead one in its place is removed.

@@ -88,8 +88,9 @@ static void do_hold(Deploy *d) {
         d->deadline = timer_disarm(d->deadline);
         reuse_address_format(reuse_group_address(e->groups[0]), address, sizeof(address));
         if (door_curl_option(e, option, sizeof(option)))
-                deploy_log(d, LOG_NOTICE, "have a look: curl %s http://%s/ ; then promote or abort",
-                           option, address);
+                deploy_note(d, LOG_NOTICE, MESSAGE_DEPLOY_PREVIEW,
+                            "have a look: curl %s http://%s/ ; then promote or abort", option,
+                            address);
 }
 
 static int on_step(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -120,7 +121,8 @@ static void do_share(Deploy *d) {
                 post(d, DEPLOY_ON_PROBES_FAILED);
                 return;
         }
-        deploy_log(d, LOG_NOTICE, "%u %% of new connections", d->share_percent);
+        deploy_note(d, LOG_NOTICE, MESSAGE_DEPLOY_SHARE, "%u %% of new connections",
+                    d->share_percent);
 }
 
 static void go_on_when_empty(Deploy *d) {
@@ -138,8 +140,8 @@ static void on_drained(bool in_time, void *userdata) {
         d->is_drained = true;
         d->was_drained_in_time = in_time;
         if (!in_time)
-                deploy_log(d, LOG_WARNING,
-                           "the left bank was not empty after drain_delay: who comes there now is reset");
+                deploy_note(d, LOG_WARNING, MESSAGE_DRAIN_LATE,
+                            "the left bank was not empty after drain_delay: who comes there now is reset");
         go_on_when_empty(d);
 }
 
@@ -193,7 +195,7 @@ static void do_switch(Deploy *d) {
                 return;
         }
 
-        deploy_log(d, LOG_NOTICE, "all new connections");
+        deploy_note(d, LOG_NOTICE, MESSAGE_DEPLOY_SWITCHED, "all new connections");
         d->is_healthy_long_enough = min_healthy_usec == 0;
         if (!d->is_healthy_long_enough)
                 (void) timer_arm(event_of(d), &d->min_healthy, min_healthy_usec, on_min_healthy, d);
@@ -219,8 +221,8 @@ static void do_ask_old(Deploy *d) {
         if (d->new)
                 generation_end_trial(d->new);
 
-        deploy_log(d, LOG_NOTICE, "done; generation %u finishes its connections",
-                   d->result.previous);
+        deploy_note(d, LOG_NOTICE, MESSAGE_DEPLOY_DONE,
+                    "done; generation %u finishes its connections", d->result.previous);
         service_publish_result(s, &d->result);
         generation_stop(d->old, deploy_settings(d)->drain_timeout_usec);
 }
@@ -239,7 +241,7 @@ static void do_revert(Deploy *d) {
         d->share_percent = 0;
         (void) service_put_rule(d->service);
 
-        deploy_log(d, LOG_WARNING, "rolling back: %s", d->result.reason);
+        deploy_note(d, LOG_WARNING, MESSAGE_DEPLOY_REVERTS, "rolling back: %s", d->result.reason);
         if (!d->new) {
                 post(d, DEPLOY_ON_LEFT_GONE);
                 return;
@@ -298,7 +300,8 @@ static void do_roll_back(Deploy *d) {
         Service *s = d->service;
 
         deploy_publish_failure(d);
-        deploy_log(d, LOG_WARNING, "rolled back: %s", d->result.reason);
+        deploy_note(d, LOG_WARNING, MESSAGE_DEPLOY_ROLLED_BACK, "rolled back: %s",
+                    d->result.reason);
         deploy_hook_run_detached(d, deploy_settings(d)->hook_failed, "rolled_back");
         service_on_deploy_over(s);
 }

@@ -4,15 +4,20 @@
 
 #include "base/log.h"
 #include "daemon/deploy/deploy.h"
+#include "daemon/messages.h"
 
-#define deploy_log(d, level, format, ...)                                                        \
+/* @message  a MESSAGE_ of messages.h, or NULL */
+#define deploy_note(d, level, message, format, ...)                                              \
         do {                                                                                     \
-                LogFields fields_ = { .service = (d)->service->settings->name,                   \
+                LogFields fields_ = { .message_id = message,                                     \
+                                      .service = (d)->service->settings->name,                   \
+                                      .deploy_id = (d)->result.id,                               \
                                       .generation = (d)->result.generation };                    \
                 log_fields(level, &fields_, "%s: deploy %s of generation %u: " format,           \
                            (d)->service->settings->name, (d)->result.id, (d)->result.generation, \
                            ##__VA_ARGS__);                                                       \
         } while (false)
+#define deploy_log(d, level, format, ...) deploy_note(d, level, NULL, format, ##__VA_ARGS__)
 
 static inline const DeploySettings *deploy_settings(const Deploy *d) {
         return &d->build->service->deploy;

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "daemon/deploy/deploy.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service.h"
 
 #define HOOK_USEC (30 * USEC_PER_SEC)
@@ -88,8 +89,11 @@ static void on_detached(ErrandResult result, const char *how, void *userdata) {
         DetachedHook *h = userdata;
 
         if (result != ERRAND_OK)
-                log_warning("%s: the hook %s %s; the deploy stays as it is",
-                            h->service->settings->name, h->name, how);
+                log_fields(LOG_WARNING,
+                           (&(LogFields){ .message_id = MESSAGE_HOOK_FAILED,
+                                          .service = h->service->settings->name }),
+                           "%s: the hook %s %s; the deploy stays as it is",
+                           h->service->settings->name, h->name, how);
         hook_free(h);
 }
 

@@ -234,9 +234,10 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         d->result.generation = d->new->number;
         take_request(d, request);
         generation_begin_trial(d->new);
-        deploy_log(d, LOG_NOTICE, "starts in %s beside generation %u%s", generation_color(d->new),
-                   d->result.previous,
-                   has_datagrams(s) ? "; a flow of datagrams moves when the share reaches it" : "");
+        deploy_note(d, LOG_NOTICE, MESSAGE_DEPLOY_BEGAN, "starts in %s beside generation %u%s",
+                    generation_color(d->new), d->result.previous,
+                    has_datagrams(s) ? "; a flow of datagrams moves when the share reaches it"
+                                     : "");
 
         r = begin(d);
         if (r < 0)

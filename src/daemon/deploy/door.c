@@ -114,8 +114,7 @@ static bool is_v6_only(const ReuseAddress *a) {
         return a->sa.sa_family == AF_INET6 && !a->is_dual_stack;
 }
 
-int door_dial(const Endpoint *e, unsigned address) {
-        const ReuseAddress *a = reuse_group_address(e->groups[address]);
+int door_dial(const ReuseAddress *a) {
         const ReuseOptions options = { .is_async = true };
         char from[REUSE_ADDRESS_TEXT_SIZE], to[REUSE_ADDRESS_TEXT_SIZE];
         uint16_t bank_port, slot_port;

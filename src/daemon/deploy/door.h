@@ -35,9 +35,9 @@ DEFINE_CLEANUP(DoorTurn, door_turn_free)
 /* Writes the door of this moment into the rule of @s. */
 void door_put(const Service *s, ReuseRule *rule);
 
-/* Begins to connect to one address of @e through the door to the slot.  Returns a non-blocking
+/* Begins to connect to an address of a service through the door to the slot.  Returns a non-blocking
  * descriptor that becomes writable, or a negative error. */
-int door_dial(const Endpoint *e, unsigned address);
+int door_dial(const ReuseAddress *a);
 
 /* What a person needs to come through the door to the bank: "--interface 127.83.0.1", or for IPv6
  * "--local-port 32766"; NULL if this kernel leaves no port for it. */

@@ -135,7 +135,7 @@ static int take_snapshots(Drain *d) {
         int r;
 
         for (size_t i = 0; i < d->service->n_held; i++)
-                n_groups += d->service->endpoints[i]->n_groups;
+                n_groups += d->service->endpoints[i]->n_open;
 
         d->snapshots = calloc(n_groups + 1, sizeof(Snapshot));
         if (!d->snapshots)
@@ -144,7 +144,7 @@ static int take_snapshots(Drain *d) {
         for (size_t i = 0; i < d->service->n_held; i++) {
                 const Endpoint *e = d->service->endpoints[i];
 
-                for (size_t k = 0; k < e->n_groups && e->settings->type == SOCK_STREAM; k++) {
+                for (size_t k = 0; k < e->n_open && e->settings->type == SOCK_STREAM; k++) {
                         Snapshot *s = &d->snapshots[d->n_snapshots++];
 
                         s->group = e->groups[k];

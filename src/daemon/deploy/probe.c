@@ -208,7 +208,8 @@ static void on_turn(int error, void *userdata) {
         int r = error;
 
         if (r >= 0)
-                r = p->fd = door_dial(p->plan.endpoint, p->plan.address);
+                r = p->fd = door_dial(reuse_group_address(
+                                endpoint_group(p->plan.endpoint, p->plan.bank, p->plan.address)));
         if (r >= 0)
                 r = sd_event_add_io(event_of(p), &p->io, p->fd, EPOLLOUT, on_io, p);
         if (r >= 0)

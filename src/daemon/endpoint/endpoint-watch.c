@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/reserve.h"
 #include "daemon/service/service.h"
 #include "daemon/timer.h"
@@ -27,7 +28,7 @@ static int fd_of(const EndpointSocket *s) {
 
 static void mend(EndpointSocket *s) {
         Endpoint *e = s->endpoint;
-        LogFields fields = { .endpoint = e->settings->name };
+        LogFields fields = { .message_id = MESSAGE_SOCKET_SHUT, .endpoint = e->settings->name };
         int r;
 
         r = reuse_group_mend(e->groups[s->group]);
@@ -170,36 +171,45 @@ static int arm(EndpointSocket *s, EndpointReader reader) {
 static size_t n_sockets(const Endpoint *e) {
         size_t n = 0;
 
-        for (size_t i = 0; i < e->n_groups; i++)
+        for (size_t i = 0; i < e->n_open; i++)
                 for (unsigned bank = 0; bank < reuse_group_n_banks(e->groups[i]); bank++)
                         n += reuse_group_n_slots(e->groups[i], bank);
 
         return n;
 }
 
+static int watch_bank(Endpoint *e, unsigned group, unsigned bank) {
+        for (unsigned slot = 0; slot < reuse_group_n_slots(e->groups[group], bank); slot++) {
+                EndpointSocket *s = &e->sockets[e->n_sockets++];
+                int r;
+
+                *s = (EndpointSocket){ e, group, bank, slot, 0, NULL };
+                r = arm(s, ENDPOINT_READER_WORKER);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
 int endpoint_watch(Endpoint *e) {
-        int r;
+        int r = 0;
 
         endpoint_unwatch(e);
         e->sockets = calloc(n_sockets(e) + 1, sizeof(EndpointSocket));
         if (!e->sockets)
                 return -ENOMEM;
 
-        for (unsigned i = 0; i < e->n_groups; i++)
-                for (unsigned bank = 0; bank < reuse_group_n_banks(e->groups[i]); bank++)
-                        for (unsigned slot = 0; slot < reuse_group_n_slots(e->groups[i], bank);
-                             slot++) {
-                                EndpointSocket *s = &e->sockets[e->n_sockets++];
+        for (unsigned i = 0; i < e->n_open && r >= 0; i++) {
+                if (reuse_group_is_refusing(e->groups[i]))
+                        continue;
+                for (unsigned bank = 0; bank < reuse_group_n_banks(e->groups[i]) && r >= 0; bank++)
+                        r = watch_bank(e, i, bank);
+        }
+        if (r < 0)
+                endpoint_unwatch(e);
 
-                                *s = (EndpointSocket){ e, i, bank, slot, 0, NULL, NULL };
-                                r = arm(s, ENDPOINT_READER_WORKER);
-                                if (r < 0) {
-                                        endpoint_unwatch(e);
-                                        return r;
-                                }
-                        }
-
-        return 0;
+        return r;
 }
 
 void endpoint_unwatch(Endpoint *e) {

@@ -12,4 +12,4 @@ int endpoint_watch(Endpoint *e);
 void endpoint_unwatch(Endpoint *e);
 
 /* By worker → by slot: a shared socket is slot 0 of everybody. */
-unsigned endpoint_slot_of(const Endpoint *e, unsigned worker);
+unsigned endpoint_slot_of(const Endpoint *e, unsigned bank, unsigned worker);

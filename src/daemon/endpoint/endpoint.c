@@ -9,11 +9,15 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/endpoint/endpoint-change.h"
+#include "daemon/endpoint/endpoint-open.h"
 #include "daemon/endpoint/endpoint-options.h"
 #include "daemon/endpoint/endpoint-watch.h"
 #include "daemon/endpoint/proc.h"
 #include "daemon/endpoint/sockdiag.h"
+#include "daemon/endpoint/taker.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 
 #define HOLDERS_MAX    64U
 #define PORT_TRIES_MAX 16U
@@ -42,6 +46,8 @@ static void log_holders(const Endpoint *e, const ReuseAddress *address, int erro
         char text[REUSE_ADDRESS_TEXT_SIZE];
         LogFields fields = fields_of(e);
         int n;
+
+        fields.message_id = MESSAGE_ADDRESS_TAKEN;
 
         reuse_address_format(address, text, sizeof(text));
         n = sockdiag_find_holders(address, found, ELEMENTS_OF(found));
@@ -115,41 +121,85 @@ static void set_port(ReuseAddress *address, uint16_t port) {
 }
 
 static void close_groups(Endpoint *e) {
-        for (size_t i = 0; i < e->n_groups; i++)
+        for (size_t i = 0; i < e->n_open; i++)
                 e->groups[i] = reuse_group_free(e->groups[i]);
-        e->n_groups = 0;
+        e->n_groups = e->n_open = 0;
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
+                free(e->banks[bank].groups);
+                e->banks[bank].groups = NULL;
+        }
+}
+
+size_t endpoint_n_groups(const Endpoint *e, unsigned bank) {
+        return e->banks[bank].groups ? e->banks[bank].n_groups : e->n_groups;
+}
+
+ReuseGroup *endpoint_group(const Endpoint *e, unsigned bank, size_t i) {
+        return e->banks[bank].groups ? e->banks[bank].groups[i] : e->groups[i];
+}
+
+bool endpoint_is_shared(const Endpoint *e, unsigned bank) {
+        return e->banks[bank].is_shared;
+}
+
+static ReuseGroupOptions options_of(const Manager *m, const EndpointSettings *settings,
+                                    unsigned n_slots) {
+        return (ReuseGroupOptions){
+                .n_banks = settings->service ? 2 : 1,
+                .n_slots = n_slots,
+                .backlog = settings->backlog,
+                .is_exclusive = settings->is_exclusive,
+                .is_refusing = true,
+                .has_marks = true,
+                .has_owner = m->has_socket_owner,
+                .owner = m->socket_owner,
+                .sockopts = settings->sockopts,
+                .n_sockopts = settings->n_sockopts,
+        };
 }
 
 /* Opens one address; a port that was picked before, for one that asked for any, is asked for again. */
-static int open_group(Endpoint *e, size_t i, const ReuseGroupOptions *options, uint16_t *port,
+static int open_group(const Endpoint *e, const EndpointSettings *settings, size_t i,
+                      unsigned n_slots, uint16_t *port, ReuseGroup **ret,
                       const char **reterr_option) {
-        ReuseAddress address = e->settings->addresses[i];
+        const ReuseGroupOptions options = options_of(e->manager, settings, n_slots);
+        ReuseAddress address = settings->addresses[i];
         bool wants_any = reuse_address_port(&address) == 0;
         int r;
 
         if (wants_any)
                 set_port(&address, *port);
 
-        r = reuse_group_open(&address, options, &e->groups[i], reterr_option);
+        r = reuse_group_open(&address, &options, ret, reterr_option);
         if (r >= 0 && wants_any)
-                *port = reuse_address_port(reuse_group_address(e->groups[i]));
+                *port = reuse_address_port(reuse_group_address(*ret));
 
+        return r;
+}
+
+int endpoint_open_one(Endpoint *e, const EndpointSettings *settings, size_t i, unsigned n_slots,
+                      uint16_t *port, ReuseGroup **ret) {
+        const char *option = NULL;
+        int r = open_group(e, settings, i, n_slots, port, ret, &option);
+
+        if (r < 0)
+                log_failure(e, &settings->addresses[i], r, option);
         return r;
 }
 
 /* Tries all, so that all that fail are told at once; @is_last_try: -EADDRINUSE of a port that we picked
  * ourselves is told too. */
-static int open_groups(Endpoint *e, const ReuseGroupOptions *options, bool is_last_try) {
+static int open_groups(Endpoint *e, unsigned n_slots, bool is_last_try) {
         const EndpointSettings *s = e->settings;
         uint16_t port = 0;
         int first = 0;
 
-        e->n_groups = s->n_addresses;
+        e->n_groups = e->n_open = s->n_addresses;
         for (size_t i = 0; i < s->n_addresses; i++) {
                 const char *option = NULL;
                 int r;
 
-                r = open_group(e, i, options, &port, &option);
+                r = open_group(e, s, i, n_slots, &port, &e->groups[i], &option);
                 if (r >= 0)
                         continue;
                 if (r == -EADDRINUSE && reuse_address_port(&s->addresses[i]) == 0 && !is_last_try) {
@@ -169,18 +219,6 @@ static int open_groups(Endpoint *e, const ReuseGroupOptions *options, bool is_la
 int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_slots,
                  Endpoint **ret) {
         _cleanup_(endpoint_freep) Endpoint *e = NULL;
-        const ReuseGroupOptions options = {
-                .n_banks = 2,
-                .n_slots = n_slots,
-                .backlog = settings->backlog,
-                .is_exclusive = settings->is_exclusive,
-                .is_refusing = true,
-                .has_marks = true,
-                .has_owner = manager->has_socket_owner,
-                .owner = manager->socket_owner,
-                .sockopts = settings->sockopts,
-                .n_sockopts = settings->n_sockopts,
-        };
         int r;
 
         e = calloc(1, sizeof(*e));
@@ -189,13 +227,15 @@ int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_
 
         e->manager = manager;
         e->settings = settings;
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                e->banks[bank].is_shared = settings->is_shared;
         e->groups = calloc(settings->n_addresses, sizeof(ReuseGroup *));
         if (!e->groups)
                 return -ENOMEM;
 
         /* A port that was free on one address may be taken on the next. */
         for (unsigned i = 1; i <= PORT_TRIES_MAX; i++) {
-                r = open_groups(e, &options, /* is_last_try= */ i == PORT_TRIES_MAX);
+                r = open_groups(e, n_slots, /* is_last_try= */ i == PORT_TRIES_MAX);
                 if (r != -EAGAIN)
                         break;
         }
@@ -235,7 +275,7 @@ void endpoint_reload(Endpoint *e, const EndpointSettings *settings) {
         if (list)
                 n = add_unset_flags(e, settings, list, (size_t) n);
 
-        for (size_t i = 0; i < e->n_groups && r >= 0; i++)
+        for (size_t i = 0; i < e->n_open && r >= 0; i++)
                 r = reuse_group_configure(e->groups[i], settings->backlog, list, (size_t) n,
                                           &option);
         if (r < 0)
@@ -244,6 +284,8 @@ void endpoint_reload(Endpoint *e, const EndpointSettings *settings) {
                            "ones",
                            settings->name, option ? option : "an option", reuse_strerror(r));
 
+        if (endpoint_differs_early(e->settings, settings))
+                e->n_early++;
         e->settings = settings;
 }
 
@@ -256,73 +298,14 @@ Endpoint *endpoint_free(Endpoint *e) {
         if (!e)
                 return NULL;
 
+        if (e->n_takers > 0)
+                (void) endpoint_refuse(e); /* who has taken it still holds it */
+        takers_free(e);
         endpoint_close(e);
         free(e->groups);
         settings_unref(e->settings_held);
         free(e);
         return NULL;
-}
-
-/* By worker → by slot of this endpoint. */
-static ReuseRule own_rule(const Endpoint *e, const ReuseRule *rule) {
-        ReuseRule own = *rule;
-
-        own.steering = e->settings->steering;
-        if (!e->settings->is_shared)
-                return own;
-
-        own.door.slot = 0;
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
-                bool is_live = reuse_rule_n_live(rule, bank) > 0;
-
-                memset(own.live[bank], 0, sizeof(own.live[bank]));
-                reuse_rule_set_live(&own, bank, 0, is_live);
-        }
-
-        return own;
-}
-
-int endpoint_set_rule(Endpoint *e, const ReuseRule *rule) {
-        ReuseRule own = own_rule(e, rule), before;
-        int r;
-
-        if (e->n_groups == 0)
-                return 0;
-
-        before = *reuse_group_rule(e->groups[0]);
-        if (reuse_rule_equal(&before, &own))
-                return 0;
-
-        for (size_t i = 0; i < e->n_groups; i++) {
-                r = reuse_group_set_rule(e->groups[i], &own);
-                if (r < 0) {
-                        while (i-- > 0)
-                                (void) reuse_group_set_rule(e->groups[i], &before);
-                        return r;
-                }
-        }
-
-        strangers_look_soon(e->manager->strangers);
-        return 0;
-}
-
-int endpoint_listen(Endpoint *e, const ReuseRule *rule) {
-        int r;
-
-        r = endpoint_set_rule(e, rule);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < e->n_groups; i++) {
-                r = reuse_group_listen(e->groups[i]);
-                if (r < 0) {
-                        (void) endpoint_refuse(e);
-                        return r;
-                }
-        }
-
-        strangers_look_soon(e->manager->strangers);
-        return endpoint_watch(e);
 }
 
 /* Behind his socket ours would have other indices than we think. */
@@ -331,16 +314,21 @@ static bool has_strangers(const Endpoint *e) {
         return e->n_strangers > 0;
 }
 
+static bool is_large_enough(const ReuseGroup *g, unsigned bank, unsigned n_slots) {
+        return bank < reuse_group_n_banks(g) && reuse_group_n_slots(g, bank) >= n_slots;
+}
+
 int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
-        unsigned n_slots = endpoint_n_slots(e->settings, n_workers);
+        unsigned n_slots = e->banks[bank].is_shared || n_workers == 0 ? 1 : n_workers;
         bool has_grown = false;
         int r;
 
-        for (size_t i = 0; i < e->n_groups; i++) {
-                ReuseGroup *g = e->groups[i];
+        for (size_t i = 0; i < endpoint_n_groups(e, bank); i++) {
+                ReuseGroup *g = endpoint_group(e, bank, i);
 
-                if ((bank >= reuse_group_n_banks(g) || reuse_group_n_slots(g, bank) < n_slots) &&
-                    has_strangers(e))
+                if (is_large_enough(g, bank, n_slots))
+                        continue;
+                if (has_strangers(e))
                         return -EADDRINUSE;
 
                 /* One that was opened later has fewer banks than its service. */
@@ -348,10 +336,7 @@ int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
                         r = reuse_group_grow(g, b, n_slots);
                         if (r < 0)
                                 return r;
-                        has_grown = true;
                 }
-                if (bank < reuse_group_n_banks(g) && reuse_group_n_slots(g, bank) >= n_slots)
-                        continue;
                 r = reuse_group_grow(g, bank, n_slots);
                 if (r < 0)
                         return r;
@@ -361,34 +346,21 @@ int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
         return has_grown && e->n_sockets > 0 ? endpoint_watch(e) : 0;
 }
 
-int endpoint_refuse(Endpoint *e) {
-        int first = 0;
-
-        endpoint_unwatch(e);
-        for (size_t i = 0; i < e->n_groups; i++) {
-                int r = reuse_group_refuse(e->groups[i]);
-
-                if (r < 0 && first == 0)
-                        first = r;
-        }
-
-        return first;
-}
-
-unsigned endpoint_slot_of(const Endpoint *e, unsigned worker) {
-        return e->settings->is_shared ? 0 : worker;
+unsigned endpoint_slot_of(const Endpoint *e, unsigned bank, unsigned worker) {
+        return e->banks[bank].is_shared ? 0 : worker;
 }
 
 void endpoint_put_fds(const Endpoint *e, unsigned bank, unsigned slot, int *fds, size_t *n_fds) {
-        for (size_t i = 0; i < e->n_groups; i++)
-                fds[(*n_fds)++] = reuse_group_fd(e->groups[i], bank, endpoint_slot_of(e, slot));
+        for (size_t i = 0; i < endpoint_n_groups(e, bank); i++)
+                fds[(*n_fds)++] = reuse_group_fd(endpoint_group(e, bank, i), bank,
+                                                 endpoint_slot_of(e, bank, slot));
 }
 
 int endpoint_set_nonblock(const Endpoint *e, unsigned bank, unsigned slot, bool nonblock) {
-        for (size_t i = 0; i < e->n_groups; i++) {
-                int r = fd_set_nonblock(
-                                reuse_group_fd(e->groups[i], bank, endpoint_slot_of(e, slot)),
-                                nonblock);
+        for (size_t i = 0; i < endpoint_n_groups(e, bank); i++) {
+                int r = fd_set_nonblock(reuse_group_fd(endpoint_group(e, bank, i), bank,
+                                                       endpoint_slot_of(e, bank, slot)),
+                                        nonblock);
 
                 if (r < 0)
                         return r;
@@ -400,9 +372,9 @@ int endpoint_set_nonblock(const Endpoint *e, unsigned bank, unsigned slot, bool 
 unsigned endpoint_queue(const Endpoint *e, unsigned bank, unsigned slot) {
         unsigned n = 0, n_waiting;
 
-        for (size_t i = 0; i < e->n_groups; i++)
-                if (reuse_group_queue(e->groups[i], bank, endpoint_slot_of(e, slot), &n_waiting,
-                                      NULL) >= 0)
+        for (size_t i = 0; i < endpoint_n_groups(e, bank); i++)
+                if (reuse_group_queue(endpoint_group(e, bank, i), bank,
+                                      endpoint_slot_of(e, bank, slot), &n_waiting, NULL) >= 0)
                         n += n_waiting;
 
         return n;

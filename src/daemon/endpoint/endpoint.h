@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
@@ -39,22 +40,37 @@ typedef struct EndpointSocket {
                         pause; /* armed: it is not watched, since what it wants cannot be done now */
 } EndpointSocket;
 
+/* What the workers of a bank hold.  That is what the settings say, unless a reload has said something else
+ * and a generation from before lives there, or nobody has come since. */
+typedef struct EndpointBank {
+        bool is_shared;
+        unsigned n_early;    /* the Endpoint's, when its sockets were opened */
+        ReuseGroup **groups; /* NULL: as the settings say; else borrowed from the Endpoint */
+        size_t n_groups;
+} EndpointBank;
+
 struct Endpoint {
         Manager *manager;                 /* borrowed */
         Service *service;                 /* borrowed; NULL: belongs to none */
         const EndpointSettings *settings; /* borrowed from the manager's Settings */
         ReuseGroup **groups;              /* one for each address, in the order of the settings */
         size_t n_groups;
+        size_t n_open; /* those, and behind them such as only a bank of older settings holds */
+        EndpointBank banks[REUSE_BANKS_MAX];
+        unsigned n_early;        /* how often options that must stand before bind() have changed */
         EndpointSocket *sockets; /* while it listens: all of them, by group, bank, slot */
         size_t n_sockets;
         Settings *settings_held; /* a reference, while the manager's settings do not name it any more */
         unsigned n_strangers; /* sockets of others at its addresses, when somebody last looked */
         uint64_t n_reset;     /* visitors who came too late, and datagrams */
+        LIST_HEAD(Takers, Taker) takers; /* who reads it, while it belongs to no service */
+        unsigned n_takers;
 };
 
 /* Opens the sockets: bound, and refusing until endpoint_listen().
  *
- * @n_slots  in each bank; with `shared` there is one
+ * @n_slots  in each bank; with `shared` there is one.  One that no service uses has one bank, until one
+ *           does: that is half of the descriptors
  *
  * What fails is logged, with who holds the address.  Returns 0 or a negative errno. */
 int endpoint_new(Manager *manager, const EndpointSettings *settings, unsigned n_slots,
@@ -74,8 +90,21 @@ void endpoint_close(Endpoint *e);
 /* Slots that the sockets of a bank have for @n_workers workers. */
 unsigned endpoint_n_slots(const EndpointSettings *settings, unsigned n_workers);
 
+/* The groups whose sockets the workers in that bank hold. */
+size_t endpoint_n_groups(const Endpoint *e, unsigned bank);
+ReuseGroup *endpoint_group(const Endpoint *e, unsigned bank, size_t i);
+
+/* Whether they all hold the same socket of each. */
+bool endpoint_is_shared(const Endpoint *e, unsigned bank);
+
 /* Lets visitors in by @rule, which counts slots by worker: a shared socket is live if any is. */
 int endpoint_listen(Endpoint *e, const ReuseRule *rule);
+
+/* Puts @rule in force on every address, or on none: what was in force is put back.  An address that no
+ * bank with a live slot holds refuses.
+ *
+ * @may_listen  one that refuses and has somebody for its visitors lets them in */
+int endpoint_put_rule(Endpoint *e, const ReuseRule *rule, bool may_listen);
 
 /* Says who reads that socket from now on. */
 void endpoint_socket_set_reader(EndpointSocket *s, EndpointReader reader);
@@ -86,9 +115,6 @@ int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers);
 
 /* From now on nobody gets in; the port stays ours. */
 int endpoint_refuse(Endpoint *e);
-
-/* Puts @rule in force on every address, or on none: what was in force is put back. */
-int endpoint_set_rule(Endpoint *e, const ReuseRule *rule);
 
 /* The descriptors of one worker, one for each address, appended to @fds.  Borrowed. */
 void endpoint_put_fds(const Endpoint *e, unsigned bank, unsigned slot, int *fds, size_t *n_fds);

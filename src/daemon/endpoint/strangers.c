@@ -11,6 +11,7 @@
 #include "daemon/endpoint/proc.h"
 #include "daemon/endpoint/sockdiag.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/timer.h"
 
 #define EVERY_USEC  (10 * USEC_PER_SEC)
@@ -83,13 +84,13 @@ static void add_inodes(Look *l, const ReuseGroup *g) {
 static void each_group(const Manager *m, void (*call)(Look *l, Endpoint *e, const ReuseGroup *g),
                        Look *l) {
         for (size_t i = 0; i < m->n_endpoints; i++)
-                for (size_t k = 0; k < m->endpoints[i]->n_groups; k++)
+                for (size_t k = 0; k < m->endpoints[i]->n_open; k++)
                         call(l, m->endpoints[i], m->endpoints[i]->groups[k]);
 
         /* Such as a reload has given up and somebody still serves. */
         for (size_t i = 0; i < m->n_services; i++)
                 for (size_t j = m->services[i]->n_endpoints; j < m->services[i]->n_held; j++)
-                        for (size_t k = 0; k < m->services[i]->endpoints[j]->n_groups; k++)
+                        for (size_t k = 0; k < m->services[i]->endpoints[j]->n_open; k++)
                                 call(l, m->services[i]->endpoints[j],
                                      m->services[i]->endpoints[j]->groups[k]);
 }
@@ -192,7 +193,7 @@ static void tell_new(Strangers *s, Look *l) {
         for (size_t i = 0; i < l->n_holders; i++) {
                 const SocketHolder *h = &l->holders[i];
                 const char *name = l->at[i].endpoint->settings->name;
-                LogFields fields = { .endpoint = name };
+                LogFields fields = { .message_id = MESSAGE_STRANGER_FOUND, .endpoint = name };
 
                 reuse_address_format(&l->who[i].address, address, sizeof(address));
                 if (h->pid > 0)
@@ -212,7 +213,8 @@ static void forget_gone(Strangers *s) {
         size_t n = 0;
 
         for (size_t i = 0; i < s->n_known; i++) {
-                LogFields fields = { .endpoint = s->known[i].endpoint };
+                LogFields fields = { .message_id = MESSAGE_STRANGER_GONE,
+                                     .endpoint = s->known[i].endpoint };
 
                 if (s->known[i].is_there) {
                         s->known[n++] = s->known[i];

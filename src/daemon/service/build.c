@@ -12,6 +12,9 @@
 static char *find_program(const Build *b) {
         char *path;
 
+        if (!b->arguments) /* a unit */
+                return NULL;
+
         if (!b->service->root_directory)
                 return realpath(b->arguments[0], NULL);
 
@@ -22,7 +25,7 @@ static char *find_program(const Build *b) {
 static int fill(Build *b, char *const *arguments, char *const *environment) {
         int r;
 
-        r = strv_copy(arguments ?: b->service->exec_start, &b->arguments);
+        r = strv_copy(arguments ?: b->service->exec_start, &b->arguments); /* of a unit: none */
         if (r >= 0)
                 r = strv_copy(b->service->environment, &b->environment);
         if (r < 0)

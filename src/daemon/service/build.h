@@ -13,9 +13,9 @@ typedef struct Build {
         unsigned n_ref;
         Settings *settings; /* a reference, which keeps the next alive */
         const ServiceSettings *service;
-        char **arguments;        /* those of the settings, or those given to this deploy */
-        char **environment;      /* of the settings, and those given to this deploy */
-        char *program;           /* arguments[0] without links; NULL: it was not there */
+        char **arguments;   /* those of the settings, or those given to this deploy; NULL: a unit */
+        char **environment; /* of the settings, and those given to this deploy */
+        char *program;      /* arguments[0] without links; NULL: it was not there */
         char *working_directory; /* likewise; NULL: none is set */
         struct stat program_stat;
 } Build;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,11 +10,15 @@
 #include "base/parse.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/reserve.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker-end.h"
+
+/* In one turn of the loop: a few milliseconds. */
+#define N_STARTS_MAX 8U
 
 static const char *const colors[REUSE_BANKS_MAX] = { "blue", "green", "amber", "violet" };
 
@@ -60,6 +65,7 @@ Generation *generation_free(Generation *g) {
         if (!g)
                 return NULL;
 
+        g->start_more = sd_event_source_disable_unref(g->start_more);
         for (unsigned i = 0; i < g->n_places; i++) {
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 g->slots[i].worker = worker_free(g->slots[i].worker);
@@ -125,7 +131,9 @@ bool generation_holds(const Generation *g, const Endpoint *e) {
 }
 
 bool generation_has_reader(const Generation *g, unsigned slot) {
-        return slot < g->n_places && (g->slots[slot].worker || g->slots[slot].restart);
+        const GenerationSlot *s = &g->slots[slot];
+
+        return slot < g->n_places && (s->worker || s->restart || s->is_due);
 }
 
 /* A visitor who waits is served by the next, at once: his wait must not be the back-off.  One that
@@ -164,10 +172,12 @@ static void schedule_restart(GenerationSlot *slot, const Worker *gone) {
         if (r < 0)
                 log_fields(LOG_ERR, &fields, "%s/%u worker %u cannot be replaced: %s",
                            g->settings->name, g->number, slot->number, reuse_strerror(r));
-        else
+        else {
+                fields.message_id = slot->n_failures > 0 ? MESSAGE_WORKER_DELAYED : NULL;
                 log_fields(LOG_INFO, &fields, "%s/%u worker %u will be replaced in %s",
                            g->settings->name, g->number, slot->number,
                            format_duration(delay_usec, duration, sizeof(duration)));
+        }
 }
 
 /* Sockets of a place that nobody reads are as the next reader expects them, whatever the last one made of
@@ -180,7 +190,7 @@ static int prepare_sockets(const GenerationSlot *slot, const Build *build) {
                 const Endpoint *e = g->endpoints[i];
                 int r;
 
-                if (e->settings->is_shared && generation_n_workers(g) > 0)
+                if (endpoint_is_shared(e, g->bank) && generation_n_workers(g) > 0)
                         continue;
                 r = endpoint_set_nonblock(e, g->bank, slot->number, nonblock);
                 if (r < 0)
@@ -225,6 +235,7 @@ static void give_up(GenerationSlot *slot) {
         LogFields fields = { .service = s->name, .generation = g->number };
         char duration[DURATION_TEXT_SIZE];
 
+        fields.message_id = MESSAGE_START_LIMIT;
         log_fields(LOG_ERR, &fields,
                    "%s/%u worker %u was started %d times within start_limit_interval = %s; the "
                    "service fails",
@@ -252,7 +263,7 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static bool shares_sockets(const Generation *g) {
         for (size_t i = 0; i < g->n_endpoints; i++)
-                if (g->endpoints[i]->settings->is_shared)
+                if (endpoint_is_shared(g->endpoints[i], g->bank))
                         return true;
 
         return false;
@@ -274,37 +285,72 @@ static void report(Generation *g) {
                 service_on_generation_gone(g->service, g);
 }
 
-static void start_on_trial(Generation *g) {
-        for (unsigned i = 0; i < g->n_slots; i++) {
-                char why[128];
-                int r;
+/* Returns 0 or a negative errno: one on trial is lost if a worker cannot be started. */
+static int start_first(GenerationSlot *slot) {
+        Generation *g = slot->generation;
+        char why[128];
+        int r;
 
-                r = try_slot(&g->slots[i], g->build);
-                if (r >= 0)
+        slot->is_due = false;
+        if (!g->is_on_trial) {
+                (void) may_start(slot); /* the first of all, which counts */
+                start_slot(slot);
+                return 0;
+        }
+
+        r = try_slot(slot, g->build);
+        if (r >= 0)
+                return 0;
+
+        for (unsigned i = 0; i < g->n_slots; i++)
+                g->slots[i].is_due = false;
+        snprintf(why, sizeof(why), "worker %u could not be started: %s", slot->number,
+                 reuse_strerror(r));
+        service_on_worker_lost(g->service, g, why);
+        return r;
+}
+
+static int on_start_more(sd_event_source *source, void *userdata);
+
+/* So many may be started in this turn; all, if there is no memory for another. */
+static unsigned n_starts_max(Generation *g) {
+        if (!g->start_more && g->n_slots > N_STARTS_MAX &&
+            sd_event_add_defer(g->service->manager->event, &g->start_more, on_start_more, g) < 0)
+                return UINT_MAX;
+
+        return N_STARTS_MAX;
+}
+
+/* May free the generation if it is on trial. */
+static void start_due(Generation *g) {
+        unsigned n_left = n_starts_max(g);
+        int r = 0;
+
+        for (unsigned i = 0; i < g->n_slots && r >= 0; i++) {
+                GenerationSlot *slot = &g->slots[(g->first_due + i) % g->n_slots];
+
+                if (!slot->is_due)
                         continue;
-
-                snprintf(why, sizeof(why), "worker %u could not be started: %s", i,
-                         reuse_strerror(r));
-                service_on_worker_lost(g->service, g, why);
-                break;
+                if (n_left-- == 0) {
+                        (void) sd_event_source_set_enabled(g->start_more, SD_EVENT_ONESHOT);
+                        break;
+                }
+                r = start_first(slot);
         }
 
         report(g);
 }
 
+static int on_start_more(sd_event_source *source, void *userdata) {
+        start_due(userdata);
+        return 0;
+}
+
 void generation_start(Generation *g, unsigned first) {
-        if (g->is_on_trial) {
-                start_on_trial(g);
-                return;
-        }
-
-        for (unsigned i = 0; i < g->n_slots; i++) {
-                GenerationSlot *slot = &g->slots[(first + i) % g->n_slots];
-
-                (void) may_start(slot); /* the first of all, which counts */
-                start_slot(slot);
-        }
-        service_on_generation_changed(g->service, g);
+        g->first_due = first;
+        for (unsigned i = 0; i < g->n_slots; i++)
+                g->slots[i].is_due = true;
+        start_due(g);
 }
 
 void generation_begin_trial(Generation *g) {
@@ -344,10 +390,9 @@ void generation_set_n_slots(Generation *g, unsigned n_slots) {
         g->n_slots = n_slots;
         g->n_places = g->n_places > n_slots ? g->n_places : n_slots;
         for (unsigned i = 0; i < n_slots && !sleeps; i++)
-                if (!generation_has_reader(g, i))
-                        start_slot(&g->slots[i]);
+                g->slots[i].is_due |= !generation_has_reader(g, i);
 
-        service_on_generation_changed(g->service, g);
+        start_due(g);
 }
 
 /* Places at the end that nobody is in. */
@@ -360,6 +405,7 @@ void generation_let_go(Generation *g, uint64_t timeout_usec) {
         for (unsigned i = g->n_slots; i < g->n_places; i++) {
                 GenerationSlot *slot = &g->slots[i];
 
+                slot->is_due = false;
                 slot->restart = timer_disarm(slot->restart);
                 slot->has_been_ready = false;
                 if (!slot->worker)
@@ -377,6 +423,7 @@ void generation_stop(Generation *g, uint64_t timeout_usec) {
 
         g->is_stopping = true;
         for (unsigned i = 0; i < g->n_places; i++) {
+                g->slots[i].is_due = false;
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 if (g->slots[i].worker)
                         worker_stop(g->slots[i].worker, timeout_usec);

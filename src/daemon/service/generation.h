@@ -25,6 +25,7 @@ typedef struct GenerationSlot {
         unsigned number;
         Worker *worker;           /* NULL: none now */
         sd_event_source *restart; /* armed: one comes */
+        bool is_due;              /* its first comes in one of the next turns of the loop */
         StartLimit starts;
         unsigned n_failures; /* in a row, before ready: for the back-off */
         bool has_been_ready;
@@ -42,6 +43,8 @@ struct Generation {
         GenerationSlot *slots; /* WORKERS_MAX */
         unsigned n_slots;      /* that are wanted */
         unsigned n_places;     /* those, and behind them such as are given up but not yet empty */
+        sd_event_source *start_more; /* of those that are due */
+        unsigned first_due;
         unsigned n_restarts;
         unsigned n_cut; /* workers that needed the final signal */
         bool is_stopping;
@@ -61,7 +64,8 @@ int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Gen
 Generation *generation_free(Generation *g);
 DEFINE_CLEANUP(Generation, generation_free)
 
-/* Starts a worker in every slot, first in that where somebody waits.  One that cannot be started is tried again like one that died.  May
+/* Starts a worker in every slot, first in that where somebody waits; of many the others follow in the next
+ * turns of the loop, so that all else goes on meanwhile.  One that cannot be started is tried again like one that died.  May
  * free the generation if it is on trial and none could be started. */
 void generation_start(Generation *g, unsigned first);
 

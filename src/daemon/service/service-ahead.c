@@ -20,7 +20,7 @@ void service_ahead_prepare(Service *s) {
 
         if (!a->build)
                 (void) build_new(s->manager->settings, s->settings, NULL, NULL, &a->build);
-        if (a->notify)
+        if (a->notify || s->settings->unit)
                 return;
 
         a->notify_uid = worker_uid(s->settings);

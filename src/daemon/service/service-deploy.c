@@ -130,8 +130,14 @@ static int check_templates(const Build *b, char *const *words, char **reterr_why
 }
 
 static int check_request(const DeployRequest *q, char **reterr_why) {
+        const ServiceSettings *s = q->build->service;
         unsigned before = 0;
         int r;
+
+        if (s->unit && (q->build->arguments || q->build->environment))
+                return why_say(reterr_why, -EINVAL,
+                               "%s is the unit %s: its program and its environment are in its own file",
+                               s->name, s->unit);
 
         r = check_templates(q->build, q->build->arguments, reterr_why);
         if (r >= 0)
@@ -163,6 +169,10 @@ int service_deploy(Service *s, const DeployRequest *request, char **reterr_why) 
         r = check_request(request, reterr_why);
         if (r < 0)
                 return r;
+        if (!s->results)
+                s->results = calloc(SERVICE_RESULTS_MAX, sizeof(DeployResult));
+        if (!s->results)
+                return -ENOMEM;
         if (request->id && service_find_result(s, request->id))
                 return 0;
 

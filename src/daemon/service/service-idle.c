@@ -9,6 +9,7 @@
 #include "daemon/deploy/drain.h"
 #include "daemon/endpoint/connections.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service.h"
 #include "daemon/timer.h"
 
@@ -116,6 +117,7 @@ static void fall_asleep(ServiceIdle *i) {
                 return;
         }
 
+        fields.message_id = MESSAGE_SERVICE_ASLEEP;
         log_fields(LOG_INFO, &fields, "%s: nobody was connected for %s; asleep", s->settings->name,
                    format_duration(s->settings->idle_timeout_usec, duration, sizeof(duration)));
         service_idle_update(s);

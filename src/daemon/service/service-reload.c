@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
 #include "daemon/service/service.h"
 #include "settings/diff.h"
@@ -88,10 +89,14 @@ static bool is_outdated(const Generation *g, const ServiceSettings *settings) {
         return found;
 }
 
-static bool has_names_changed(const Generation *g) {
+/* Whether its sockets or their names are others than the settings say. */
+static bool has_other_sockets(const Generation *g) {
         for (size_t i = 0; i < g->n_endpoints; i++) {
                 const Endpoint *e = g->endpoints[i];
                 const EndpointSettings *then = NULL;
+
+                if (endpoint_is_outdated(e, g->bank))
+                        return true;
 
                 for (size_t k = 0; k < g->settings->n_endpoints; k++)
                         if (strcmp(g->settings->endpoints[k]->name, e->settings->name) == 0)
@@ -100,6 +105,14 @@ static bool has_names_changed(const Generation *g) {
                                     endpoint_descriptor_name(e->settings)) != 0)
                         return true;
         }
+
+        return false;
+}
+
+static bool wants_other_sockets(const Service *s) {
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                if (endpoint_is_outdated(s->endpoints[i], s->front))
+                        return true;
 
         return false;
 }
@@ -128,15 +141,29 @@ static void move_to_endpoints(Service *s) {
         free(why);
 }
 
+/* Whoever looks sees one go and another come. */
+static void rename_service(Service *s, const ServiceSettings *settings) {
+        LogFields fields = { .service = settings->name };
+
+        log_fields(LOG_NOTICE, &fields, "%s: takes over from %s", settings->name,
+                   s->settings->name);
+        bus_tell(s->manager->bus, "service", s->settings->name, "removed", "");
+        free(s->told);
+        s->told = NULL;
+}
+
 int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const *endpoints,
                    size_t n_endpoints) {
         bool has_scaled = s->settings->n_workers != settings->n_workers;
+        bool is_renamed = strcmp(s->settings->name, settings->name) != 0;
         int r;
 
         r = put_endpoints(s, endpoints, n_endpoints);
         if (r < 0)
                 return r;
 
+        if (is_renamed)
+                rename_service(s, settings);
         s->settings = settings;
         service_ahead_drop(s);
         if (has_scaled)
@@ -144,9 +171,9 @@ int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const 
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
                         s->banks[bank]->is_outdated = is_outdated(s->banks[bank], settings) ||
-                                                      has_names_changed(s->banks[bank]);
+                                                      has_other_sockets(s->banks[bank]);
 
-        if (r > 0)
+        if (r > 0 || is_renamed || wants_other_sockets(s))
                 move_to_endpoints(s);
         else if (s->is_listening) {
                 if (!service_current(s))

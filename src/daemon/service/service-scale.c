@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/deploy/drain.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service-verbs.h"
 #include "daemon/service/service.h"
 #include "daemon/why.h"
@@ -87,6 +88,7 @@ static int apply(Service *s) {
         if (g->is_stopping || g->n_slots == n)
                 return 0;
 
+        fields.message_id = MESSAGE_SERVICE_SCALED;
         log_fields(LOG_NOTICE, &fields, "%s: from %u to %u workers", s->settings->name, g->n_slots,
                    n);
         generation_set_n_slots(g, n);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/why.h"
 
 static const char *name_of(const Service *s) {
@@ -53,7 +54,7 @@ int service_verb_start(Service *s, char **reterr_why) {
 }
 
 int service_verb_stop(Service *s, char **reterr_why) {
-        LogFields fields = { .service = name_of(s) };
+        LogFields fields = { .message_id = MESSAGE_SERVICE_STOPPED, .service = name_of(s) };
         bool was_listening;
         int r;
 

@@ -9,7 +9,9 @@
 
 #include "base/log.h"
 #include "daemon/endpoint/connections.h"
+#include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/service-idle.h"
 #include "daemon/service/service-store.h"
 #include "daemon/why.h"
@@ -36,14 +38,21 @@ const Generation *service_checked_generation(const Service *s) {
 static LogFields fields_of(const Service *s) {
         const Generation *g = service_current(s);
 
-        return (LogFields){ .service = s->settings->name, .generation = g ? g->number : 0 };
+        return (LogFields){
+                .service = s->settings->name,
+                .generation = g ? g->number : 0,
+                .color = g ? generation_color(g) : NULL,
+        };
 }
 
-#define service_log(s, level, format, ...)                                                      \
+/* @message  a MESSAGE_ of messages.h, or NULL */
+#define service_note(s, level, message, format, ...)                                            \
         do {                                                                                    \
                 LogFields fields_ = fields_of(s);                                               \
+                fields_.message_id = message;                                                   \
                 log_fields(level, &fields_, "%s: " format, (s)->settings->name, ##__VA_ARGS__); \
         } while (false)
+#define service_log(s, level, format, ...) service_note(s, level, NULL, format, ##__VA_ARGS__)
 
 int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
         _cleanup_(service_freep) Service *s = NULL;
@@ -95,6 +104,7 @@ Service *service_free(Service *s) {
                 (void) endpoint_free(s->endpoints[--s->n_held]);
         free(s->endpoints);
         free(s->told);
+        free(s->results);
         settings_unref(s->settings_held);
         free(s);
         return NULL;
@@ -130,43 +140,15 @@ static bool bank_serves(const Service *s, unsigned bank, const Endpoint *e) {
         return false;
 }
 
-/* After a reload generations may hold different endpoints: nobody is led to where his is not held.
- * Returns whether there is any bank for him. */
-static bool adjust_rule(const Service *s, const Endpoint *e, ReuseRule *rule) {
-        bool from = bank_serves(s, rule->from_bank, e), to = bank_serves(s, rule->to_bank, e);
-
-        for (uint8_t bank = 0; bank < REUSE_BANKS_MAX && !from && !to; bank++)
-                if (bank_serves(s, bank, e)) {
-                        rule->from_bank = bank;
-                        from = true;
-                }
-
-        if (from && !to)
-                rule->to_bank = rule->from_bank;
-        else if (to && !from)
-                rule->from_bank = rule->to_bank;
-        if (!from || !to)
-                rule->share_percent = 100;
-        return from || to;
-}
-
-/* Puts the rule of one endpoint in force; one that nobody serves refuses, one that somebody does listens. */
+/* The rule of one endpoint: after a reload generations may hold different ones. */
 static int put_endpoint_rule(const Service *s, Endpoint *e, const ReuseRule *rule) {
         ReuseRule own = *rule;
 
-        if (e->n_groups == 0)
-                return 0;
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (!bank_serves(s, bank, e))
                         memset(own.live[bank], 0, sizeof(own.live[bank]));
-        if (!bank_serves(s, own.door.bank, e))
-                own.door.is_open = false;
-        if (!adjust_rule(s, e, &own))
-                return reuse_group_is_refusing(e->groups[0]) ? 0 : endpoint_refuse(e);
-        if (reuse_group_is_refusing(e->groups[0]) && s->is_listening)
-                return endpoint_listen(e, &own);
 
-        return endpoint_set_rule(e, &own);
+        return endpoint_put_rule(e, &own, s->is_listening);
 }
 
 int service_put_rule(Service *s) {
@@ -176,10 +158,10 @@ int service_put_rule(Service *s) {
         for (size_t i = 0; i < s->n_held; i++) {
                 r = put_endpoint_rule(s, s->endpoints[i], &rule);
                 if (r < 0) {
-                        service_log(s, LOG_ERR,
-                                    "The rule of endpoint %s cannot be replaced: %s; the one before stays "
-                                    "in force",
-                                    s->endpoints[i]->settings->name, reuse_strerror(r));
+                        service_note(s, LOG_ERR, MESSAGE_RULE_NOT_REPLACED,
+                                     "The rule of endpoint %s cannot be replaced: %s; the one before stays "
+                                     "in force",
+                                     s->endpoints[i]->settings->name, reuse_strerror(r));
                         return r;
                 }
         }
@@ -223,7 +205,7 @@ void service_put_readers(Service *s) {
 
                         endpoint_socket_set_reader(
                                         socket,
-                                        e->settings->is_shared
+                                        endpoint_is_shared(e, socket->bank)
                                                         ? shared_reader_of(s, socket->bank)
                                                         : reader_of(s, socket->bank, socket->slot));
                 }
@@ -233,6 +215,17 @@ void service_put_readers(Service *s) {
 int service_grow_bank(Service *s, unsigned bank, unsigned n_workers) {
         for (size_t i = 0; i < s->n_held; i++) {
                 int r = endpoint_grow(s->endpoints[i], bank, n_workers);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int service_renew_bank(Service *s, unsigned bank) {
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                int r = endpoint_renew(s->endpoints[i], bank);
 
                 if (r < 0)
                         return r;
@@ -275,7 +268,9 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
                 if (bank == s->front || s->banks[bank])
                         continue;
 
-                r = service_grow_bank(s, bank, n_workers);
+                r = service_renew_bank(s, bank);
+                if (r >= 0)
+                        r = service_grow_bank(s, bank, n_workers);
                 if (r < 0)
                         return why_say(reterr_why, r, "the bank %s cannot be %s: %s",
                                        bank_color(bank), bank_is_open(s, bank) ? "grown" : "opened",
@@ -289,9 +284,31 @@ int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char *
         return r;
 }
 
+/* While nobody is led anywhere every bank without a generation becomes what the settings say. */
+static int prepare_banks(Service *s) {
+        unsigned last = s->front > 1 ? s->front : 1;
+        int r = 0;
+
+        for (unsigned bank = 0; bank <= last && r >= 0; bank++) {
+                if (s->banks[bank])
+                        continue;
+                r = service_renew_bank(s, bank);
+                if (r >= 0)
+                        r = service_grow_bank(s, bank, service_n_wanted(s));
+        }
+
+        return r;
+}
+
 static int listen_all(Service *s) {
         ReuseRule rule = make_rule(s);
         int r;
+
+        r = prepare_banks(s);
+        if (r < 0) {
+                service_log(s, LOG_ERR, "Its sockets cannot be made ready: %s", reuse_strerror(r));
+                return r;
+        }
 
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 r = endpoint_listen(s->endpoints[i], &rule);
@@ -353,8 +370,9 @@ int service_wake_build(Service *s, Build *build, unsigned slot) {
         }
 
         s->has_failed = false;
-        service_log(s, LOG_NOTICE, "Generation %u starts in %s with %u workers", g->number,
-                    generation_color(g), g->n_slots);
+        service_note(s, LOG_NOTICE, MESSAGE_GENERATION_STARTS,
+                     "Generation %u starts in %s with %u workers", g->number, generation_color(g),
+                     g->n_slots);
         generation_start(g, slot);
         return 0;
 }
@@ -480,8 +498,8 @@ void service_on_generation_cut(Service *s, const Generation *g) {
 
         s->n_cut_connections += n[g->bank];
         service_count_cut(s, g->bank, n[g->bank]);
-        service_log(s, LOG_WARNING, "%" PRIu64 " connections of generation %u are cut", n[g->bank],
-                    g->number);
+        service_note(s, LOG_WARNING, MESSAGE_CONNECTIONS_CUT,
+                     "%" PRIu64 " connections of generation %u are cut", n[g->bank], g->number);
 }
 
 void service_on_worker_lost(Service *s, Generation *g, const char *why) {
@@ -508,14 +526,15 @@ void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
         s->n_reset += n;
         service_count_cut(s, bank, n);
-        service_log(s, LOG_WARNING, "%u visitors came to the sockets of %s too late and were reset",
-                    n, bank_color(bank));
+        service_note(s, LOG_WARNING, MESSAGE_VISITORS_RESET,
+                     "%u visitors came to the sockets of %s too late and were reset", n,
+                     bank_color(bank));
 }
 
 /* Nobody is left in the bank that visitors go to. */
 static void front_is_empty(Service *s, bool has_failed) {
         if (s->is_listening && is_on_demand(s) && !has_failed) {
-                service_log(s, LOG_INFO, "Asleep");
+                service_note(s, LOG_INFO, MESSAGE_SERVICE_ASLEEP, "Asleep");
                 (void) service_put_rule(s);
                 service_put_readers(s);
                 service_ahead_prepare(s);
@@ -538,8 +557,10 @@ void service_on_generation_gone(Service *s, Generation *g) {
 
         assert(s->banks[bank] == g);
 
-        service_log(s, has_failed ? LOG_ERR : LOG_NOTICE, "Generation %u is gone%s", g->number,
-                    has_failed ? ": its workers ended badly and none will follow" : "");
+        service_note(s, has_failed ? LOG_ERR : LOG_NOTICE,
+                     has_failed ? MESSAGE_SERVICE_FAILED : MESSAGE_GENERATION_GONE,
+                     "Generation %u is gone%s", g->number,
+                     has_failed ? ": its workers ended badly and none will follow" : "");
 
         s->manager->n_cut += g->n_cut;
         s->banks[bank] = NULL;
@@ -547,6 +568,8 @@ void service_on_generation_gone(Service *s, Generation *g) {
                 deploy_on_generation_gone(s->deploy, g);
         (void) generation_free(g);
         service_drop_endpoints(s);
+        if (bank != s->front)
+                (void) service_renew_bank(s, bank); /* it logs, and the next deploy tries again */
 
         /* While a deploy lasts visitors wait for the one that comes. */
         if (bank == s->front && !s->deploy)

@@ -52,8 +52,8 @@ struct Service {
         unsigned last_number;
         Deploy *deploy;        /* owned; NULL: none goes on */
         Build *previous_build; /* a reference; what rollback starts when the old generation is gone */
-        DeployResult results[SERVICE_RESULTS_MAX]; /* the last ones, around again */
-        size_t n_results;                          /* ever */
+        DeployResult *results; /* the last SERVICE_RESULTS_MAX, around again; NULL: never deployed */
+        size_t n_results;      /* ever */
         DetachedHooks hooks;
         struct ServiceStore *store; /* owned; NULL: its workers have stored nothing */
         struct ServiceIdle *idle;   /* owned; NULL: nothing of idle_timeout has begun */
@@ -70,6 +70,7 @@ struct Service {
         ServiceAhead ahead;
         struct ServiceSummary *told; /* what the bus has told last; NULL: nothing yet */
         bool is_untold;
+        bool has_to_give; /* it is stopped for a moment: an endpoint of it moves to another service */
         bool is_leaving; /* the settings do not name it any more */
         LIST_ENTRY(Service) leaving_others;
 };
@@ -184,6 +185,9 @@ unsigned service_n_wanted(const Service *s);
 
 /* Makes sure that every endpoint has slots for so many in that bank.  Returns 0 or a negative error. */
 int service_grow_bank(Service *s, unsigned bank, unsigned n_workers);
+
+/* Makes a bank without a generation what the settings say, where nobody is led to it. */
+int service_renew_bank(Service *s, unsigned bank);
 
 /* Does what a scale has asked for and a deploy had to come first. */
 void service_scale_go_on(Service *s);

@@ -46,9 +46,7 @@ static int put_list(const char *name, WriteSocket write, const PassedSocket *soc
 static void write_address(const PassedSocket *s, FILE *to) {
         char text[REUSE_ADDRESS_TEXT_SIZE];
 
-        fputs(reuse_address_format(reuse_group_address(s->endpoint->groups[s->address]), text,
-                                   sizeof(text)),
-              to);
+        fputs(reuse_address_format(s->address, text, sizeof(text)), to);
 }
 
 /* ---- sd_listen_fds(3) ---- */

@@ -12,9 +12,9 @@
 
 /* A descriptor of the worker: one address of an endpoint. */
 typedef struct PassedSocket {
-        const Endpoint *endpoint; /* borrowed */
-        unsigned address;         /* which of the endpoint's */
-        int fd;                   /* its number in the worker */
+        const Endpoint *endpoint;    /* borrowed */
+        const ReuseAddress *address; /* one of the endpoint's */
+        int fd;                      /* its number in the worker */
 } PassedSocket;
 
 /* The number of the first descriptor; the others follow. */

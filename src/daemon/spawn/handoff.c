@@ -68,7 +68,7 @@ static int put_own(const Job *j, char ***environment) {
         return 0;
 }
 
-static int put_address(const Endpoint *e, char ***environment) {
+int handoff_put_address(const Endpoint *e, char ***environment) {
         _cleanup_free_ char *name = strdup(e->settings->name), *addresses = endpoint_addresses(e);
 
         if (!name || !addresses)
@@ -80,22 +80,28 @@ static int put_address(const Endpoint *e, char ***environment) {
         return environment_put(environment, "REUSEPORTD_ADDRESS_%s=%s", name, addresses);
 }
 
-static int put_place(const Job *j, char ***environment) {
-        const Service *s = j->generation->service;
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment) {
         int r;
 
-        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", s->settings->name);
+        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", g->service->settings->name);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", j->generation->number);
+                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", g->number);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_COLOR=%s",
-                                    generation_color(j->generation));
+                r = environment_put(environment, "REUSEPORTD_COLOR=%s", generation_color(g));
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_WORKER=%u", j->slot);
-        for (size_t i = 0; i < j->generation->n_endpoints && r >= 0; i++)
-                r = put_address(j->generation->endpoints[i], environment);
-
+                r = environment_put(environment, "REUSEPORTD_WORKER=%u", slot);
         return r;
+}
+
+static int put_addresses(const Generation *g, char ***environment) {
+        for (size_t i = 0; i < g->n_endpoints; i++) {
+                int r = handoff_put_address(g->endpoints[i], environment);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
 }
 
 /* sd_watchdog_enabled(3). */
@@ -117,7 +123,9 @@ static int make_environment(const Job *j, char ***environment) {
         if (r >= 0)
                 r = put_own(j, environment);
         if (r >= 0)
-                r = put_place(j, environment);
+                r = handoff_put_place(j->generation, j->slot, environment);
+        if (r >= 0)
+                r = put_addresses(j->generation, environment);
         if (r < 0 || !j->notify_path)
                 return r;
 
@@ -139,7 +147,7 @@ static int list_sockets(Job *j) {
         size_t n = 0;
 
         for (size_t i = 0; i < g->n_endpoints; i++)
-                n += g->endpoints[i]->n_groups;
+                n += endpoint_n_groups(g->endpoints[i], g->bank);
 
         j->sockets = calloc(n + 1, sizeof(PassedSocket));
         j->ports = calloc(n + 1, sizeof(uint16_t));
@@ -147,12 +155,12 @@ static int list_sockets(Job *j) {
                 return -ENOMEM;
 
         for (size_t i = 0; i < g->n_endpoints; i++)
-                for (unsigned k = 0; k < g->endpoints[i]->n_groups; k++) {
+                for (unsigned k = 0; k < endpoint_n_groups(g->endpoints[i], g->bank); k++) {
                         const Endpoint *e = g->endpoints[i];
+                        const ReuseAddress *a = reuse_group_address(endpoint_group(e, g->bank, k));
 
-                        j->ports[j->n_sockets] = reuse_address_port(
-                                        reuse_group_address(e->groups[k]));
-                        j->sockets[j->n_sockets] = (PassedSocket){ e, k,
+                        j->ports[j->n_sockets] = reuse_address_port(a);
+                        j->sockets[j->n_sockets] = (PassedSocket){ e, a,
                                                                    first_fd + (int) j->n_sockets };
                         j->n_sockets++;
                 }

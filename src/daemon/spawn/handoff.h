@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "daemon/service/build.h"
 
+typedef struct Endpoint Endpoint;
 typedef struct Generation Generation;
 
 /* Everything is owned, but the descriptors are borrowed. */
@@ -29,3 +30,8 @@ typedef struct Handoff {
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
                  Handoff *ret);
 void handoff_done(Handoff *h);
+
+/* Parts of the environment, for one who is handed sockets in another way: REUSEPORTD_SERVICE, _GENERATION,
+ * _COLOR, _WORKER; REUSEPORTD_ADDRESS_NAME.  Return 0 or -ENOMEM. */
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment);
+int handoff_put_address(const Endpoint *e, char ***environment);

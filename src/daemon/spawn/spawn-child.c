@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -31,6 +32,15 @@ static void reset_signals(const sigset_t *changed) {
 
         (void) sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Before anything is done to a descriptor. */
+static int leave_table(const SpawnShared *shared) {
+        if (shared->table_end == 0 ||
+            close_range((unsigned) shared->table_end, ~0U, CLOSE_RANGE_UNSHARE) >= 0)
+                return 0;
+
+        return unshare(CLONE_FILES) < 0 ? -errno : 0; /* before Linux 5.9 */
 }
 
 /* 0, 1, 2, and those that are passed. */
@@ -209,7 +219,9 @@ int spawn_child(void *userdata) {
         if (p->has_umask)
                 (void) umask(p->umask);
 
-        r = arrange_fds(p, shared->fds);
+        r = leave_table(shared);
+        if (r >= 0)
+                r = arrange_fds(p, shared->fds);
         if (r < 0)
                 return fail(shared, r, "pass descriptors to");
 

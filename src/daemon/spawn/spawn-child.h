@@ -12,6 +12,7 @@ typedef struct SpawnShared {
         const SpawnPlan *plan;
         int *fds;                /* scratch, SPAWN_FIRST_FD + n_fds of them */
         const sigset_t *changed; /* signals that are not at their defaults */
+        int table_end; /* > 0: we share our parent's table of descriptors, and need it up to here */
         pid_t parent;
         int error;
         const char *what;

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "daemon/spawn/spawn-child.h"
+#include "daemon/spawn/spawn-pad.h"
 
 #define STACK_SIZE_BYTES (64U * 1024U)
 
@@ -39,6 +40,8 @@ static const sigset_t *changed_signals(void) {
 int spawn(const SpawnPlan *plan, pid_t *ret_pid, int *ret_pidfd, const char **reterr_what) {
         _cleanup_free_ int *fds = NULL;
         _cleanup_close_ int pidfd = -EBADF;
+        SpawnPlan from_pad;
+        int pad_fds[SPAWN_PAD_SIZE];
         SpawnShared shared = {
                 .plan = plan,
                 .changed = changed_signals(),
@@ -54,14 +57,21 @@ int spawn(const SpawnPlan *plan, pid_t *ret_pid, int *ret_pidfd, const char **re
         if (!fds)
                 return -ENOMEM;
 
+        shared.table_end = spawn_pad_put(plan, &from_pad, pad_fds);
+        if (shared.table_end > 0)
+                shared.plan = &from_pad;
+
         /* No handler of ours may run in the child on memory that is still ours. */
         (void) sigfillset(&all);
         (void) sigprocmask(SIG_BLOCK, &all, &before);
         ASAN_UNPOISON_MEMORY_REGION(the_stack, sizeof(the_stack)); /* the last one never returned */
         pid = clone(spawn_child, the_stack + sizeof(the_stack),
-                    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &shared, &pidfd, NULL, NULL);
+                    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD |
+                                    (shared.table_end > 0 ? CLONE_FILES : 0),
+                    &shared, &pidfd, NULL, NULL);
         error = pid < 0 ? -errno : shared.error;
         (void) sigprocmask(SIG_SETMASK, &before, NULL);
+        spawn_pad_clear(plan, shared.table_end > 0, pidfd);
 
         if (pid > 0 && error < 0)
                 (void) waitid(P_PIDFD, (id_t) pidfd, &(siginfo_t){ 0 }, WEXITED);

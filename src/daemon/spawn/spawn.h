@@ -56,6 +56,11 @@ typedef struct SpawnPlan {
 /* Room for the child's own pid, which nobody knows before it exists. */
 #define SPAWN_PID_HOLE "          "
 
+/* Keeps a few low numbers of descriptors for spawn(), which makes its cost independent of how many we have
+ * (spawn-pad.h).  To be called before many are open; what cannot be had is done without. */
+void spawn_reserve(void);
+void spawn_release(void);
+
 /* Starts the process in a session of its own with all signals at their defaults; which are not is looked at
  * by the first call, so nobody begins to ignore one after that.  From one thread only.
  *

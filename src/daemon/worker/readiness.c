@@ -64,7 +64,7 @@ static bool find_next(Readiness *r) {
 
         for (; r->endpoint < g->n_endpoints; r->endpoint++, r->address = 0)
                 if (g->endpoints[r->endpoint]->settings->type == SOCK_STREAM &&
-                    r->address < g->endpoints[r->endpoint]->n_groups)
+                    r->address < endpoint_n_groups(g->endpoints[r->endpoint], g->bank))
                         return true;
 
         return false;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/errand.h"
@@ -48,7 +49,9 @@ static void go_on(WorkerCommands *c) {
 /* @how  "exited with status 1" */
 static void command_failed(WorkerCommands *c, const char *how) {
         const char *service = c->worker->build->service->name;
-        LogFields fields = { .service = service, .generation = c->worker->generation->number };
+        LogFields fields = { .message_id = MESSAGE_COMMAND_FAILED,
+                             .service = service,
+                             .generation = c->worker->generation->number };
 
         log_fields(LOG_WARNING, &fields, "%s/%u worker %u: %s: %s %s%s", service,
                    c->worker->generation->number, c->worker->slot, c->key, current(c)->argv[0], how,

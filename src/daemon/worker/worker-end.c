@@ -29,7 +29,9 @@ void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes) {
         const char *when = w->has_been_ready ? "" : " before it was ready";
         char name[32];
 
-        if (w->why_not_started)
+        if (w->unit)
+                worker_unit_describe_end(w->unit, buffer, size_bytes);
+        else if (w->why_not_started)
                 snprintf(buffer, size_bytes, "worker %u was not started: %s", w->slot,
                          w->why_not_started);
         else if (w->end.si_code == CLD_EXITED)

@@ -13,6 +13,7 @@
 #include "daemon/bus/bus.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
@@ -37,20 +38,29 @@ static LogFields fields_of(const Worker *w) {
         return (LogFields){
                 .service = w->build->service->name,
                 .generation = w->generation->number,
-                .worker_pid = w->pid,
+                .color = generation_color(w->generation),
+                .worker_pid = worker_pid(w),
         };
 }
 
-#define worker_log(w, level, format, ...)                                                 \
+/* @message  a MESSAGE_ of messages.h, or NULL */
+#define worker_note(w, level, message, format, ...)                                       \
         do {                                                                              \
                 LogFields fields_ = fields_of(w);                                         \
+                fields_.message_id = message;                                             \
                 log_fields(level, &fields_, "%s/%u worker %u (pid %d) " format,           \
                            (w)->build->service->name, (w)->generation->number, (w)->slot, \
-                           (int) (w)->pid, ##__VA_ARGS__);                                \
+                           (int) worker_pid(w), ##__VA_ARGS__);                           \
         } while (false)
+#define worker_log(w, level, format, ...) worker_note(w, level, NULL, format, ##__VA_ARGS__)
 
 pid_t worker_main_pid(const Worker *w) {
-        return w->main ? main_process_pid(w->main) : w->pid;
+        return w->unit ? worker_unit_pid(w->unit) : w->main ? main_process_pid(w->main) : w->pid;
+}
+
+/* For people: a unit's may be another each time. */
+pid_t worker_pid(const Worker *w) {
+        return w->unit ? worker_unit_pid(w->unit) : w->pid;
 }
 
 static sd_event *event_of(const Worker *w) {
@@ -115,6 +125,10 @@ static void worker_set_state(Worker *w, WorkerState state) {
 /* The process group is named by the pid, which stays taken until we reap it, and as long as there is
  * anybody in its session. */
 static void kill_group(const Worker *w, int signal_number) {
+        if (w->unit) {
+                worker_unit_kill(w->unit, signal_number);
+                return;
+        }
         if (w->build->service->kill_mode == KILL_MODE_PROCESS) {
                 if (!w->has_ended)
                         (void) worker_signal(w, signal_number);
@@ -143,6 +157,10 @@ void worker_stop(Worker *w, uint64_t timeout_usec) {
         w->was_asked = true;
         w->stop_timeout_usec = timeout_usec;
         worker_set_state(w, WORKER_STOPPING);
+        if (w->unit) {
+                worker_unit_stop(w->unit, timeout_usec);
+                return;
+        }
         if (w->pid == 0) {
                 end_in_next_turn(w);
                 return;
@@ -154,6 +172,8 @@ void worker_stop(Worker *w, uint64_t timeout_usec) {
 }
 
 int worker_signal(const Worker *w, int signal_number) {
+        if (w->unit)
+                return worker_unit_signal(w->unit, signal_number);
         if (w->main)
                 return main_process_signal(w->main, signal_number);
 
@@ -186,6 +206,7 @@ static void log_end(const Worker *w) {
         LogFields fields = fields_of(w);
         char how[WHY_SIZE_BYTES];
 
+        fields.message_id = level == LOG_WARNING ? MESSAGE_WORKER_DIED : NULL;
         worker_describe_end(w, how, sizeof(how));
         bus_on_worker_changed(w->generation->service->manager->bus, w, "gone", how);
         log_fields(level, &fields, "%s/%u %s", w->build->service->name, w->generation->number, how);
@@ -196,8 +217,9 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
         char duration[DURATION_TEXT_SIZE];
 
-        worker_log(w, LOG_WARNING, "has not said WATCHDOG=1 within %s, killing it",
-                   format_duration(w->watchdog_usec, duration, sizeof(duration)));
+        worker_note(w, LOG_WARNING, MESSAGE_WORKER_SILENT,
+                    "has not said WATCHDOG=1 within %s, killing it",
+                    format_duration(w->watchdog_usec, duration, sizeof(duration)));
         w->result = "watchdog";
         kill_group(w, SIGKILL);
         return 0;
@@ -246,6 +268,36 @@ static void on_end(Worker *w, const siginfo_t *info) {
         worker_ended(w);
 }
 
+/* ---- a unit of systemd ---- */
+
+void worker_on_unit_active(Worker *w) {
+        const char *why = "cannot be looked at";
+
+        worker_log(w, LOG_INFO, "started");
+        if (w->was_asked)
+                return;
+        if (w->build->service->type == SERVICE_TYPE_NOTIFY)
+                set_ready(w);
+        else if (readiness_new(w, &w->readiness) < 0) {
+                worker_log(w, LOG_ERR, "%s", why);
+                kill_group(w, SIGKILL);
+        }
+}
+
+/* Visitors wait for the next, unless there are others. */
+void worker_on_unit_leaving(Worker *w) {
+        w->stop_timeout_usec = w->build->service->timeout_stop_usec;
+        worker_set_state(w, WORKER_STOPPING);
+        generation_on_worker_ended(w->generation, w);
+}
+
+void worker_on_unit_ended(Worker *w, const siginfo_t *end) {
+        w->has_ended = true;
+        w->end = *end;
+        log_end(w);
+        generation_on_worker_gone(w->generation, w);
+}
+
 /* There was no process, and none will be. */
 static void end_unstarted(Worker *w, const char *why) {
         w->commands = worker_commands_free(w->commands);
@@ -262,7 +314,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         const ServiceSettings *s = w->build->service;
         char duration[DURATION_TEXT_SIZE], name[32];
 
-        if (w->pid == 0) {
+        if (w->pid == 0 && !w->unit) {
                 end_unstarted(w, w->was_asked ? "it was asked to stop"
                                               : "timeout_start was over before exec_start_pre");
                 return 0;
@@ -275,25 +327,25 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         if (w->state == WORKER_STARTING) {
                 const char *why = w->readiness ? readiness_why_not(w->readiness) : NULL;
 
-                worker_log(w, LOG_WARNING,
-                           "was not ready within timeout_start = %s, killing it%s%s",
-                           format_duration(s->timeout_start_usec, duration, sizeof(duration)),
-                           why ? ": " : "", why ?: "");
+                worker_note(w, LOG_WARNING, MESSAGE_WORKER_LATE,
+                            "was not ready within timeout_start = %s, killing it%s%s",
+                            format_duration(s->timeout_start_usec, duration, sizeof(duration)),
+                            why ? ": " : "", why ?: "");
                 w->result = "timeout";
                 kill_group(w, SIGKILL);
                 return 0;
         }
 
         if (w->was_cut) {
-                worker_log(w, LOG_WARNING, "ignores even %s, killing it",
-                           format_signal(s->final_kill_signal, name, sizeof(name)));
+                worker_note(w, LOG_WARNING, MESSAGE_WORKER_CUT, "ignores even %s, killing it",
+                            format_signal(s->final_kill_signal, name, sizeof(name)));
                 kill_group(w, SIGKILL);
                 return 0;
         }
 
-        worker_log(w, LOG_WARNING, "did not end within %s, sending %s",
-                   format_duration(w->stop_timeout_usec, duration, sizeof(duration)),
-                   format_signal(s->final_kill_signal, name, sizeof(name)));
+        worker_note(w, LOG_WARNING, MESSAGE_WORKER_CUT, "did not end within %s, sending %s",
+                    format_duration(w->stop_timeout_usec, duration, sizeof(duration)),
+                    format_signal(s->final_kill_signal, name, sizeof(name)));
         worker_kill(w);
         return 0;
 }
@@ -463,6 +515,17 @@ static void on_pre(const char *why, void *userdata) {
                 end_unstarted(w, text);
 }
 
+static int begin_unit(Worker *w) {
+        LogFields fields = fields_of(w);
+        char why[WHY_SIZE_BYTES] = "no memory";
+        int r = worker_unit_new(w, &w->unit, why, sizeof(why));
+
+        if (r < 0)
+                log_fields(LOG_ERR, &fields, "%s/%u worker %u: %s", fields.service,
+                           fields.generation, w->slot, why);
+        return r;
+}
+
 static int open_notify(Worker *w) {
         Service *s = w->generation->service;
         uid_t uid = worker_uid(w->build->service);
@@ -489,6 +552,9 @@ static int begin(Worker *w) {
         char why[WHY_SIZE_BYTES];
         int r;
 
+        if (s->unit)
+                return begin_unit(w);
+
         r = open_notify(w);
         if (r >= 0 && s->exec_start_pre.n_commands > 0)
                 r = worker_commands_new(w, &s->exec_start_pre, "exec_start_pre", NULL,
@@ -497,6 +563,7 @@ static int begin(Worker *w) {
                  r < 0 ? strerror(-r) : "");
         if (r >= 0 && !w->commands)
                 r = launch(w, why, sizeof(why));
+        fields.message_id = MESSAGE_WORKER_NOT_STARTED;
         if (r < 0)
                 log_fields(LOG_ERR, &fields, "%s/%u worker %u: %s", s->name, w->generation->number,
                            w->slot, why);
@@ -533,6 +600,7 @@ Worker *worker_free(Worker *w) {
                 reap(w);
 
         w->child = sd_event_source_disable_unref(w->child);
+        w->unit = worker_unit_free(w->unit);
         w->main = main_process_free(w->main);
         w->watchdog = timer_disarm(w->watchdog);
         w->timer = timer_disarm(w->timer);

@@ -26,6 +26,7 @@
 #include "daemon/worker/notify.h"
 #include "daemon/worker/readiness.h"
 #include "daemon/worker/worker-commands.h"
+#include "daemon/worker/worker-unit.h"
 
 typedef struct Generation Generation;
 
@@ -47,6 +48,7 @@ struct Worker {
         WorkerCommands *commands; /* that run before it or after it; NULL: none does now */
         pid_t pid;                /* 0: not started yet */
         sd_event_source *child;   /* owns the pidfd */
+        WorkerUnit *unit;         /* in place of a process of ours; NULL: there is none */
         MainProcess *main;        /* another one than we started; NULL: the one that we started */
         bool has_left_main;       /* the one that we started is gone, and @main is still there */
         sd_event_source *timer;   /* of the state */
@@ -85,11 +87,19 @@ DEFINE_CLEANUP(Worker, worker_free)
 
 const char *worker_state_to_string(WorkerState state);
 
+/* Of the process that was started, or of a unit's; 0: there is none. */
+pid_t worker_pid(const Worker *w);
+
 /* Of its main process. */
 pid_t worker_main_pid(const Worker *w);
 
 /* From Readiness: it has accepted on every address. */
 void worker_on_accepted(Worker *w);
+
+/* From WorkerUnit: it is active; it is on its way to its end, unasked; nothing of it runs any more. */
+void worker_on_unit_active(Worker *w);
+void worker_on_unit_leaving(Worker *w);
+void worker_on_unit_ended(Worker *w, const siginfo_t *end);
 
 /* From Notify.  Does not free the worker.  Descriptors that it keeps are taken out of the message. */
 void worker_on_message(Worker *w, NotifyMessage *m);

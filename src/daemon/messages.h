@@ -1,0 +1,54 @@
+#pragma once
+
+/* Every event that the journal knows by a number: MESSAGE_ID=.
+ *
+ * units/reuseportd.catalog says of each what happened, why, and what to do; `journalctl -x` prints it.
+ * A number never gets another meaning, since scripts match it.  A test compares both files. */
+
+/* the daemon */
+#define MESSAGE_DAEMON_READY    "0a0acf0b18cf44e4a44e7a3f07446d4c"
+#define MESSAGE_DAEMON_STOPPED  "96c3a36bde9c4cb4aa52d134d2097483"
+#define MESSAGE_ADDRESS_TAKEN   "d0f7503d8a94496187d0a8e2adfe6e69"
+#define MESSAGE_NO_SOCKETS_USER "19098daf7e2b4224b0096a05ec2f2e1a"
+
+/* settings */
+#define MESSAGE_RELOADED       "e17f5d00890f4891a9309e386a2ae7b6"
+#define MESSAGE_RELOAD_REFUSED "a687b37712ba43c3b31ab3ce4e5158f4"
+#define MESSAGE_RELOAD_WAITS   "7e5a45fa54c24e6dbbdb97b76bce9067"
+
+/* a service */
+#define MESSAGE_GENERATION_STARTS "056016459ddf4d38b690045e0a62034e"
+#define MESSAGE_GENERATION_GONE   "baec833b37ec43fcb9bf3a13ca3334a4"
+#define MESSAGE_SERVICE_FAILED    "481f100e86604ebca1e2ab239064a76f"
+#define MESSAGE_SERVICE_STOPPED   "947a5811981b4662aad3b1043a01d043"
+#define MESSAGE_SERVICE_ASLEEP    "aa3ee65ec0a847628ce785d72bb54d11"
+#define MESSAGE_SERVICE_SCALED    "bbba8b35508a46dba5b4164de7cde5f4"
+#define MESSAGE_RULE_NOT_REPLACED "7aeccad9037c42febaaf2a4cdaaf1971"
+
+/* a deploy */
+#define MESSAGE_DEPLOY_BEGAN       "acbb81ea1bc34aa983f628c5d1f2f4c5"
+#define MESSAGE_DEPLOY_PREVIEW     "7eecc96bce8f40e4ab87fbb784838542"
+#define MESSAGE_DEPLOY_SHARE       "4f04d03afd8c4ae1b50446be8be63307"
+#define MESSAGE_DEPLOY_SWITCHED    "bcb522bfa00c4131ac00242849372c60"
+#define MESSAGE_DEPLOY_DONE        "1fdfae750f0d400487459fba5750fe41"
+#define MESSAGE_DEPLOY_REVERTS     "86e43a2421db4194857ae8e812d52a05"
+#define MESSAGE_DEPLOY_ROLLED_BACK "8bb96a371ab144c493f508a4c86a0b88"
+#define MESSAGE_DRAIN_LATE         "f625a1f60b1c4b8a8ad89e5edf025569"
+#define MESSAGE_HOOK_FAILED        "78045b267e674e7cb3fd6083b51b2be4"
+
+/* a worker */
+#define MESSAGE_WORKER_DIED        "a0626db48ead4d2ba0e25305686dd0c6"
+#define MESSAGE_WORKER_LATE        "58d4599edb4940c3a7e53acceb7d00e2"
+#define MESSAGE_WORKER_SILENT      "03809c4d3f2d4d8e8885a870b36d7464"
+#define MESSAGE_WORKER_CUT         "f8720f207bec48c692a549f1a15c4477"
+#define MESSAGE_WORKER_DELAYED     "762614d1136445988f5cfaf9f1466091"
+#define MESSAGE_WORKER_NOT_STARTED "1f286563ffe14bb9916b428556c96144"
+#define MESSAGE_START_LIMIT        "ef8900514fb54bdc993ab7a3ce02dfa2"
+#define MESSAGE_COMMAND_FAILED     "591146cdffc341e684b4a6e5608f713f"
+
+/* visitors */
+#define MESSAGE_STRANGER_FOUND  "20124d759e5a49478895361e987ea58b"
+#define MESSAGE_STRANGER_GONE   "82cd14a04eab49c6a5da1a52f5a28cb5"
+#define MESSAGE_SOCKET_SHUT     "2923c099fd8242ed9e739f0ce0755892"
+#define MESSAGE_CONNECTIONS_CUT "164ddfcef9b34110aad92fd7845b6637"
+#define MESSAGE_VISITORS_RESET  "93cd14e7793e4344b4e4ce15e81ae119"
