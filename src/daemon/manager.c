@@ -24,7 +24,10 @@
 #include "daemon/take.h"
 #include "daemon/timer.h"
 
-#define SOCKET_OWNER "reuseportd-sockets"
+#define SOCKET_OWNER    "reuseportd-sockets"
+#define PASSWD_LINE_MAX 4096
+
+DEFINE_CLEANUP(FILE, fclose)
 
 /* Endpoints and services have the order of their settings, but for those that there was no memory for. */
 Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
@@ -64,6 +67,12 @@ char *manager_notify_path(Manager *m) {
                                : path;
 }
 
+/* Who ends before it has begun must say why. */
+static int say_no_memory(void) {
+        log_error("No memory to start with");
+        return -ENOMEM;
+}
+
 /* ---- the runtime directory ---- */
 
 /* Whatever our umask: workers of other users must get to their notify sockets. */
@@ -88,7 +97,7 @@ static int open_runtime_directory(Manager *m) {
 
         if (asprintf(&notify, "%s/notify", m->runtime_directory) < 0 ||
             asprintf(&lock, "%s/lock", m->runtime_directory) < 0)
-                return -ENOMEM;
+                return say_no_memory();
 
         r = make_directory(m->runtime_directory, 0755);
         if (r >= 0)
@@ -116,24 +125,33 @@ static int open_runtime_directory(Manager *m) {
 
 /* ---- start ---- */
 
+/* Of a user whom systemd-sysusers has made, who stands in the file.  The C library's own search (2.36) ends
+ * the process where memory is short while it reads its configuration. */
+static bool find_system_user(const char *name, uid_t *ret) {
+        _cleanup_(fclosep) FILE *file = fopen("/etc/passwd", "re");
+        struct passwd entry, *found;
+        char text[PASSWD_LINE_MAX];
+
+        while (file && fgetpwent_r(file, &entry, text, sizeof(text), &found) == 0)
+                if (strcmp(entry.pw_name, name) == 0) {
+                        *ret = entry.pw_uid;
+                        return true;
+                }
+
+        return false;
+}
+
 /* Whose the sockets are: nobody but that user, who has no process, can join their groups. */
 static void choose_socket_owner(Manager *m) {
-        struct passwd *user;
-
         if (geteuid() != 0)
                 return;
 
-        user = getpwnam(SOCKET_OWNER);
-        if (!user) {
+        m->has_socket_owner = find_system_user(SOCKET_OWNER, &m->socket_owner);
+        if (!m->has_socket_owner)
                 log_note(LOG_INFO, MESSAGE_NO_SOCKETS_USER,
                          "There is no user " SOCKET_OWNER
                          ": sockets belong to root, and any process of "
                          "root may join them (systemd-sysusers makes the user)");
-                return;
-        }
-
-        m->has_socket_owner = true;
-        m->socket_owner = user->pw_uid;
 }
 
 static unsigned n_workers_of(const Settings *s, const EndpointSettings *e) {
@@ -417,7 +435,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
 
         m = calloc(1, sizeof(*m));
         if (!m)
-                return -ENOMEM;
+                return say_no_memory();
 
         reserve_raise_limit();
         m->lock_fd = m->null_fd = -EBADF;
@@ -456,6 +474,8 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         m->control = control;
         m->settings = settings;
         r = open_control(m);
+        if (r == -ENOMEM)
+                (void) say_no_memory();
         if (r < 0) {
                 m->settings = NULL; /* still the caller's */
                 return r;
