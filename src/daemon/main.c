@@ -204,6 +204,8 @@ int main(int argc, char *argv[]) {
         if (r < 0)
                 return EXIT_FAILURE;
         (void) TAKE_PTR(settings); /* the manager's now */
+        manager->has_own_log_level = options.log_level >= 0;
+        manager->has_own_log_target = options.log_target >= 0;
 
         r = manager_start(manager);
         if (r < 0)

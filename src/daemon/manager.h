@@ -29,6 +29,8 @@ struct Manager {
         OuterBus *outer_bus;
         Systemd1 *systemd1;
         const char *control; /* borrowed: what the command line says, or NULL */
+        bool has_own_log_level,
+                        has_own_log_target; /* the command line says them, whatever the file says */
         Strangers *strangers;
         Settings *settings;
         Settings *settings_next; /* a reload that waits; NULL: none does */

@@ -283,9 +283,10 @@ class Manager:
 class Daemon:
     """A reuseportd with a configuration, a runtime directory and a log of its own."""
 
-    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None, prepare=None,
-                 wrapper=()):
-        """prepare() is called in the process that becomes it, wrapper is a command that executes it."""
+    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None, through=(), uid=None,
+                 prepare=None):
+        """through: a command before it that becomes it; uid: as whom, if not as ourselves; prepare() is called
+        in the process that becomes it."""
         self.build = build
         self.directory = directory
         self.config = Path(config)
@@ -301,10 +302,15 @@ class Daemon:
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
         }
         variables.update(environment or {})
+        somebody = {}
+        if uid is not None:
+            somebody = {"user": uid, "group": uid, "extra_groups": []}
+            for path in (directory, runtime, self.manager.path):
+                os.chown(path, uid, uid)
         self.popen = subprocess.Popen(
-            [*map(str, wrapper), str(build / "src/daemon/reuseportd"), "-c", str(self.config), *arguments],
+            [*map(str, through), str(build / "src/daemon/reuseportd"), "-c", str(self.config), *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=variables, cwd=cwd or directory, preexec_fn=prepare)
+            env=variables, cwd=cwd or directory, preexec_fn=prepare, **somebody)
         self.pid = self.popen.pid
         self.process = Process(self.pid)
         self.log = Lines(self.popen.stdout)
@@ -411,6 +417,7 @@ class House:
         self.build = build
         self.directory = directory
         self.toy = build / "tests/integration/toy-worker"
+        self.refuse = build / "tests/integration/refuse"
         self.demo = build / "config/demo/demo-server"
         self._things = []
         self._n_daemons = 0

@@ -1,6 +1,7 @@
 """When something is used up: descriptors (F7), memory (F8), room (F9).  An operation fails; the daemon stays."""
 
 import contextlib
+import errno
 import http.client
 import json
 import mmap
@@ -419,14 +420,15 @@ CAGES = {
     "kcmp dupfd-query": "no kcmp",
     "pidfd_open memfd_create close_range membarrier ipv6 kcmp dupfd-query clone3 bpf": "no pidfd_open",
 }
+ERRORS = {"ipv6": errno.EAFNOSUPPORT, "dupfd-query": errno.EINVAL}
 
 
 @pytest.mark.parametrize("kind", ["notify", "exec"])
 @pytest.mark.parametrize("calls", CAGES)
 def test_f20_what_the_kernel_refuses_has_another_way_which_is_said(house, calls, kind):
     text = ONE.replace("@SWITCH@", "").replace('type = "notify"', f'type = "{kind}"')
-    wrapper = [house.build / "tests/integration/refuse", *calls.split(), "--"]
-    daemon = house.run(text, wrapper=wrapper)
+    through = [house.refuse, *(f"{call}={ERRORS.get(call, errno.ENOSYS)}" for call in calls.split())]
+    daemon = house.run(text, through=through)
     daemon.log.wait("worker . .* is ready", times=2)
     assert get(8080).status == 200
     with Process(daemon.workers()[0]) as victim:
@@ -436,7 +438,7 @@ def test_f20_what_the_kernel_refuses_has_another_way_which_is_said(house, calls,
     assert daemon.ctl("deploy", "site").returncode == 0
     assert get(8080).status == 200
 
-    version = subprocess.run([*map(str, wrapper), str(house.build / "src/daemon/reuseportd"), "--version"],
+    version = subprocess.run([*map(str, through), str(house.build / "src/daemon/reuseportd"), "--version"],
                              capture_output=True, text=True, check=True).stdout
     status = daemon.ctl("status").stdout
     said = daemon.ask("status")["daemon"]["fallbacks"]
@@ -449,7 +451,7 @@ def test_f20_what_the_kernel_refuses_has_another_way_which_is_said(house, calls,
 
 
 def test_f20_without_sock_diag_nothing_is_counted_and_all_else_goes_on(house):
-    daemon = house.run(ONE.replace("@SWITCH@", ""), wrapper=[house.build / "tests/integration/refuse", "sock-diag", "--"])
+    daemon = house.run(ONE.replace("@SWITCH@", ""), through=[house.refuse, f"sock-diag={errno.EPROTONOSUPPORT}"])
     daemon.log.wait("worker . .* is ready", times=2)
     assert "no sock_diag" in daemon.ctl("status").stdout
     assert daemon.ask("status", "site")["connections"] == {}
