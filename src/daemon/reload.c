@@ -603,3 +603,23 @@ void reload_go_on(Manager *m) {
                 log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
                          why ? why : strerror(-r));
 }
+
+void reload_if_changed(Manager *m) {
+        _cleanup_(settings_unrefp) Settings *settings = NULL, *before = NULL;
+        _cleanup_(settings_diff_done) SettingsDiff diff = { 0 };
+        _cleanup_free_ char *waits_for = NULL, *why = NULL;
+        int r;
+
+        r = load(m, &settings, &why);
+        if (r < 0) {
+                log_error("The configuration has problems, the settings of before stay in force: %s",
+                          why ? why : strerror(-r));
+                return;
+        }
+        if (settings_texts_equal(&settings->texts, &m->settings->texts) ||
+            (m->settings_next && settings_texts_equal(&settings->texts, &m->settings_next->texts)))
+                return;
+
+        log_notice("The configuration has changed meanwhile");
+        (void) reload(m, &diff, &before, &waits_for, &why); /* it logs */
+}

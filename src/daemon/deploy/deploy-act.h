@@ -29,8 +29,15 @@ static inline const DeploySettings *deploy_settings(const Deploy *d) {
  * negative errno. */
 int deploy_make_pending(Deploy *d);
 
+/* Whether something follows in the loop's next turn. */
+bool deploy_has_pending(const Deploy *d);
+
 /* Carries it out; may free the deploy.  What follows at once from it happens in the loop's next turn. */
 void deploy_act(Deploy *d, DeployAction action);
+
+/* The timers of what it does, of a deploy that comes back from before; and that itself, anew. */
+int deploy_act_arm(Deploy *d, const DeployPending *pending);
+void deploy_act_resume(Deploy *d);
 
 /* Tells who waits that it did not succeed, once. */
 void deploy_publish_failure(Deploy *d);

@@ -277,7 +277,7 @@ static void drop_unheld(Endpoint *e) {
                 if (held)
                         e->groups[n++] = e->groups[i];
                 else
-                        (void) reuse_group_free(e->groups[i]);
+                        (void) endpoint_close_group(e, e->groups[i]);
         }
         e->n_open = n;
 }
