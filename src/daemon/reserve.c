@@ -29,6 +29,11 @@ const struct rlimit *reserve_given_limit(void) {
         return reserve.is_given ? &reserve.given : NULL;
 }
 
+void reserve_restore_limit(void) {
+        if (reserve.is_given)
+                (void) setrlimit(RLIMIT_NOFILE, &reserve.given);
+}
+
 /* Each holds a place in our table; what it refers to does not matter, but in the system's table it must
  * hold one, too. */
 unsigned reserve_fill(void) {

@@ -25,6 +25,9 @@
 void reserve_raise_limit(void);
 const struct rlimit *reserve_given_limit(void);
 
+/* Gives the limit back, for who is executed in our place and raises it himself. */
+void reserve_restore_limit(void);
+
 /* Takes as many as are missing and can be had.  Returns how many there are. */
 unsigned reserve_fill(void);
 
