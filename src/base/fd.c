@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int fd_close(int fd) {
@@ -30,6 +31,21 @@ int fd_move_above_stdio(int fd) {
 
         (void) fd_close(fd);
         return copy;
+}
+
+int fd_open_memory(const char *name) {
+        static const char *const places[] = { "/dev/shm", "/run" };
+        int fd = fd_move_above_stdio(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+
+        for (size_t i = 0; i < ELEMENTS_OF(places) && (fd == -ENOSYS || fd == -EPERM); i++) {
+                int other = fd_move_above_stdio(
+                                open(places[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+
+                if (other >= 0)
+                        return other;
+        }
+
+        return fd;
 }
 
 /* Those that are still needed make way before their number is taken. */

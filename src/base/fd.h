@@ -25,6 +25,11 @@ static inline void fd_closep(int *fd) {
  * Returns the descriptor to use from now on, or a negative errno. */
 int fd_move_above_stdio(int fd);
 
+/* A file in memory that nobody else can open: a memfd, or where the kernel has none a file without a name in a
+ * file system that is memory.  Returns a descriptor above those of the standard streams, or a negative
+ * errno. */
+int fd_open_memory(const char *name);
+
 /* Makes @fds the descriptors @first, @first + 1, …, which pass through exec; for a process that is about to
  * do that, between fork() and exec too.  What had one of these numbers and is not among @fds is closed, and
  * so are the numbers that @fds had.  A descriptor may be there more than once.

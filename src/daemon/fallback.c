@@ -68,8 +68,8 @@ static const struct {
         { has_pidfd, "no pidfd_open(): MAINPID= of a worker is refused, and one that leaves its "
                      "work to another process counts as ended" },
         { has_kcmp, "no kcmp(): stored descriptors are the same if their inode and flags are" },
-        { has_memfd, "no memfd_create(): reuseport_lock cannot be had, and no state passes to a "
-                     "successor" },
+        { has_memfd,
+          "no memfd_create(): the state for a successor is in a nameless file of /dev/shm or /run" },
         { has_close_range,
           "no close_range(): what a library has left open without close-on-exec is "
           "not closed in workers" },

@@ -438,6 +438,8 @@ def test_f20_what_the_kernel_refuses_has_another_way_which_is_said(house, calls,
     assert daemon.ctl("deploy", "site").returncode == 0
     assert get(8080).status == 200
 
+    assert daemon.ctl("reexec").returncode == 0
+    assert get(8080).status == 200
     version = subprocess.run([*map(str, through), str(house.build / "src/daemon/reuseportd"), "--version"],
                              capture_output=True, text=True, check=True).stdout
     status = daemon.ctl("status").stdout
