@@ -70,7 +70,7 @@ def stored(daemon):
 
 def files_of(daemon):
     """Those that workers have made and removed."""
-    return [target for target in descriptors_of(daemon.pid).values() if target.endswith("(deleted)")]
+    return [target for target in descriptors_of(daemon.pid).values() if target.endswith("(deleted)") and "memfd:" not in target]
 
 
 def test_what_was_stored_comes_behind_the_sockets_of_each_successor(house):
@@ -208,6 +208,19 @@ def test_a_reload_brings_or_takes_the_store_with_the_next_workers(house):
     assert given(daemon, 2)["n"] == 1
     daemon.log.wait("Generation 1 is gone")
     assert stored(daemon)["descriptors"] == 0
+    assert daemon.stop() == 0
+
+
+def test_a_daemon_that_is_executed_anew_has_what_its_workers_have_stored(house):
+    daemon = house_of(house, STORE)
+    daemon.log.wait("worker: ready")
+    for _ in range(3):
+        assert daemon.ctl("reexec").returncode == 0
+        assert stored(daemon)["descriptors"] == 3
+    kill_one()
+    daemon.log.wait("worker: ready", times=2)
+    found = given(daemon, 2)
+    assert found["contents"] == ["first", "second", "third"] and found["names"][1:] == ["state", "state", "stored"]
     assert daemon.stop() == 0
 
 
