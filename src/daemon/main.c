@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "base/text.h"
 #include "config.h"
+#include "daemon/fallback.h"
 #include "daemon/manager.h"
 #include "daemon/state/reexec.h"
 #include "reuse/reuseport.h"
@@ -59,6 +60,7 @@ static void print_help(void) {
 static void print_version(void) {
         ReuseFact facts[FACTS_MAX];
         struct utsname kernel;
+        _cleanup_strv_ char **fallbacks = NULL;
         size_t n_facts, n_bad = 0;
 
         printf("reuseportd " PROJECT_VERSION "\n"
@@ -77,6 +79,10 @@ static void print_version(void) {
                 }
         if (n_bad == 0)
                 printf("  all %zu facts about it that we stand on hold\n", n_facts);
+
+        if (fallback_list(&fallbacks) >= 0)
+                STRV_FOREACH(sentence, fallbacks)
+                        printf("  %s\n", *sentence);
 }
 
 /* Returns -EINVAL. */
