@@ -85,7 +85,7 @@ def write_nginx(box, way):
     command = "/usr/sbin/nginx -e stderr -p /run/web-%i/ -c /etc/web-nginx.conf"
     box.write_unit("web@.service", f'[Service]\nType=exec\nKillSignal=SIGQUIT\nKillMode=mixed\n{SANDBOX}'
                                    f'Environment="NGINX=3;"\n{WAYS[way] % command}')
-    return ""
+    return 'preset = "nginx";'              # whose workers share the socket, and must not wait in accept()
 
 
 def write_gunicorn(box, way):
