@@ -91,3 +91,44 @@ CtlResult verb_reset_failed(Ctl *c, char *const *arguments) {
 
         return result == CTL_OK ? service_print_state(c, arguments[0]) : result;
 }
+
+/* Hooks and commands that run are waited for. */
+#define REEXEC_USEC (90 * USEC_PER_SEC)
+
+static CtlResult count_adoptions(Ctl *c, json_int_t *ret) {
+        _cleanup_json_ json_t *now = NULL;
+        CtlResult r = client_get(c, CLIENT_MANAGER, NULL, &now);
+
+        if (r == CTL_OK)
+                *ret = client_number(now, "Adoptions");
+        return r;
+}
+
+CtlResult verb_reexec(Ctl *c, char *const *arguments) {
+        json_int_t before, after;
+        uint64_t deadline_usec;
+        CtlResult r;
+
+        if (c->timeout_usec == USEC_INFINITY)
+                c->timeout_usec = REEXEC_USEC;
+        deadline_usec = client_deadline(c);
+        r = count_adoptions(c, &before);
+        if (r != CTL_OK)
+                return r;
+
+        c->may_come_back = true;
+        r = client_call_manager(c, "Reexec", NULL, NULL);
+        if (r == CTL_OK || r == CTL_NOT_REACHABLE)
+                r = client_come_back(c, deadline_usec);
+        if (r == CTL_OK)
+                r = count_adoptions(c, &after);
+        if (r != CTL_OK)
+                return r;
+        if (after != before + 1) {
+                ctl_error("the program could not be executed, the daemon goes on; its log says why");
+                return CTL_FAILED;
+        }
+
+        ctl_say(c, "executed anew");
+        return CTL_OK;
+}

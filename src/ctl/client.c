@@ -1,6 +1,7 @@
 #include "ctl/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,10 +17,12 @@
 #include "base/text.h"
 #include "ctl/message.h"
 
-#define CALL_USEC        (30 * USEC_PER_SEC) /* without --timeout */
-#define NAMES_MAX        100000U
-#define SHARED_DIRECTORY "/run/reuseportd"
-#define PUBLIC_NAME      "org.reuseportd" /* on the system's bus */
+#define CALL_USEC            (30 * USEC_PER_SEC) /* without --timeout */
+#define COME_BACK_USEC       (10 * USEC_PER_SEC)
+#define COME_BACK_AGAIN_MSEC 20
+#define NAMES_MAX            100000U
+#define SHARED_DIRECTORY     "/run/reuseportd"
+#define PUBLIC_NAME          "org.reuseportd" /* on the system's bus */
 
 /* ---- errors ---- */
 
@@ -61,7 +64,7 @@ static CtlResult tell_call_error(const Ctl *c, int error, const sd_bus_error *bu
         if (c->is_lenient)
                 return CTL_NOT_REACHABLE;
         if (error == -ECONNRESET || error == -EPIPE || error == -ENOTCONN || error == -ESHUTDOWN)
-                return tell_disconnected(c);
+                return c->may_come_back ? CTL_NOT_REACHABLE : tell_disconnected(c);
         if (error == -ETIMEDOUT) {
                 ctl_error("no answer from the daemon in time");
                 return CTL_TIMED_OUT;
@@ -250,6 +253,30 @@ CtlResult client_connect(Ctl *c) {
                 return CTL_OK;
 
         return connect_to(c, path, /* takes= */ false);
+}
+
+/* A daemon that is executed anew, or ended by accident, is there again in a moment; nothing tells when. */
+CtlResult client_come_back(Ctl *c, uint64_t deadline_usec) {
+        uint64_t limit_usec = now_usec() + COME_BACK_USEC;
+        CtlResult r;
+
+        if (deadline_usec < limit_usec)
+                limit_usec = deadline_usec;
+
+        c->is_lenient = true;
+        do {
+                c->bus = sd_bus_close_unref(c->bus);
+                r = client_connect(c);
+                if (r == CTL_OK)
+                        r = client_call_manager(c, "Subscribe", NULL, NULL);
+                if (r != CTL_OK)
+                        (void) poll(NULL, 0, COME_BACK_AGAIN_MSEC);
+        } while (r == CTL_NOT_REACHABLE && now_usec() < limit_usec);
+        c->is_lenient = false;
+
+        if (r == CTL_NOT_REACHABLE)
+                ctl_error("the daemon has closed the connection and does not come back");
+        return r;
 }
 
 /* ---- calls ---- */

@@ -19,6 +19,11 @@ static inline void json_freep(json_t **j) {
 /* Connects, if that is not done already. */
 CtlResult client_connect(Ctl *c);
 
+/* Connects and subscribes anew, when the connection was lost: c->may_come_back makes that no error.
+ *
+ * @deadline_usec  CLOCK_MONOTONIC; it takes 10 s at most */
+CtlResult client_come_back(Ctl *c, uint64_t deadline_usec);
+
 /* Calls a method of the manager.
  *
  * @ret    an array of what it returned, the caller's; may be NULL

@@ -59,7 +59,8 @@ typedef struct Ctl {
         sd_bus *bus;
         const char *destination; /* of calls; NULL: the only one at the other end */
         bool has_news;           /* a signal came since this was last cleared */
-        bool is_lenient;         /* whether a daemon is there is only a question */
+        bool may_come_back; /* a connection that is lost is tried again by the caller, and not told */
+        bool is_lenient;    /* whether a daemon is there is only a question */
 } Ctl;
 
 /* A line on standard error, "reuseportctl: …"; --quiet does not silence it. */

@@ -171,20 +171,41 @@ static CtlResult finish(Ctl *c, const char *name, const char *state, const json_
         return print_end(c, name, result, state);
 }
 
+/* How it is now.  A daemon that is executed anew in the middle goes on with it. */
+static CtlResult ask(Ctl *c, const char *name, const char *id, uint64_t deadline_usec,
+                     json_t **ret_now, json_t **ret_result) {
+        CtlResult r;
+
+        for (;;) {
+                _cleanup_json_ json_t *now = NULL;
+
+                c->has_news = false;
+                r = client_get(c, CLIENT_SERVICE, name, &now);
+                if (r == CTL_OK)
+                        r = client_call_service(c, name, "GetDeployResult", ret_result, "s", id);
+                if (r == CTL_OK)
+                        *ret_now = TAKE_PTR(now);
+                if (r != CTL_NOT_REACHABLE)
+                        return r;
+
+                r = client_come_back(c, deadline_usec);
+                if (r != CTL_OK)
+                        return r;
+        }
+}
+
 /* Asks again whenever something has changed, until it is over. */
 static CtlResult follow(Ctl *c, const char *name, const char *id) {
         uint64_t deadline_usec = client_deadline(c);
         Progress progress = { 0 };
         CtlResult r;
 
+        c->may_come_back = true;
         for (;;) {
                 _cleanup_json_ json_t *now = NULL, *reply = NULL;
                 const char *state = "";
 
-                c->has_news = false;
-                r = client_get(c, CLIENT_SERVICE, name, &now);
-                if (r == CTL_OK)
-                        r = client_call_service(c, name, "GetDeployResult", &reply, "s", id);
+                r = ask(c, name, id, deadline_usec, &now, &reply);
                 if (r != CTL_OK)
                         return r;
 
@@ -201,7 +222,7 @@ static CtlResult follow(Ctl *c, const char *name, const char *id) {
                         progress_end(&progress, c);
                         return leave(name);
                 }
-                if (r != CTL_OK)
+                if (r != CTL_OK && r != CTL_NOT_REACHABLE)
                         return r;
         }
 }

@@ -62,6 +62,7 @@ CtlResult verb_is_failed(Ctl *c, char *const *arguments);
 CtlResult verb_events(Ctl *c, char *const *arguments);
 
 /* config.c */
+CtlResult verb_reexec(Ctl *c, char *const *arguments);
 CtlResult verb_reload(Ctl *c, char *const *arguments);
 CtlResult verb_check(Ctl *c, char *const *arguments);
 

@@ -88,6 +88,11 @@ const Verb verbs[] = {
           "Lets the daemon read its configuration again and prints what changes.  Sockets that stay are "
           "the very same; if there is a problem nothing changes.",
           verb_reload },
+        { "reexec", "", 0, 0, "",
+          "Lets the daemon become the program that its file is now, as after an upgrade: same pid, same "
+          "sockets, workers and deploys go on.  Refused, and nothing changes, if that program cannot "
+          "go on from the present state.",
+          verb_reexec },
         { "check", "[FILE]", 0, 1, "d",
           "Reads and checks a configuration and prints every problem; without a file, the daemon's.",
           verb_check },

@@ -40,7 +40,14 @@ CtlResult watch_until(Ctl *c, const char *name, const char *method, WatchTest te
                 _cleanup_json_ json_t *now = NULL;
 
                 c->has_news = false;
+                c->may_come_back = true;
                 result = client_get(c, CLIENT_SERVICE, name, &now);
+                if (result == CTL_NOT_REACHABLE) {
+                        result = client_come_back(c, deadline_usec);
+                        if (result != CTL_OK)
+                                return result;
+                        continue;
+                }
                 if (result != CTL_OK)
                         return result;
                 if (!first)
@@ -49,7 +56,7 @@ CtlResult watch_until(Ctl *c, const char *name, const char *method, WatchTest te
                         return outcome;
 
                 result = client_wait_news(c, deadline_usec);
-                if (result != CTL_OK)
+                if (result != CTL_OK && result != CTL_NOT_REACHABLE)
                         return result;
         }
 }

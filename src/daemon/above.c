@@ -1,9 +1,11 @@
 #include "daemon/above.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -19,6 +21,7 @@
 
 struct Above {
         sd_event *event; /* borrowed */
+        char *path;      /* as it was written; NULL: there is none */
         int fd;
         struct sockaddr_un address;
         socklen_t length;
@@ -71,7 +74,10 @@ int above_new(sd_event *event, Above **ret) {
                 a->fd = fd_move_above_stdio(
                                 socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
                 if (a->fd < 0)
-                        return a->fd;
+                        return -errno;
+                a->path = strdup(path);
+                if (!a->path)
+                        return -ENOMEM;
         }
         (void) unsetenv("NOTIFY_SOCKET");
 
@@ -91,8 +97,30 @@ Above *above_free(Above *a) {
 
         a->watchdog = timer_disarm(a->watchdog);
         a->fd = fd_close(a->fd);
+        free(a->path);
         free(a);
         return NULL;
+}
+
+int above_put_environment(const Above *a) {
+        char text[32];
+
+        if (a->path && setenv("NOTIFY_SOCKET", a->path, 1) < 0)
+                return -errno;
+        if (!a->watchdog)
+                return 0;
+
+        snprintf(text, sizeof(text), "%" PRIu64, a->watchdog_usec);
+        if (setenv("WATCHDOG_USEC", text, 1) < 0)
+                return -errno;
+        snprintf(text, sizeof(text), "%d", (int) getpid());
+        return setenv("WATCHDOG_PID", text, 1) < 0 ? -errno : 0;
+}
+
+void above_drop_environment(void) {
+        (void) unsetenv("NOTIFY_SOCKET");
+        (void) unsetenv("WATCHDOG_USEC");
+        (void) unsetenv("WATCHDOG_PID");
 }
 
 void above_tell(Above *a, const char *format, ...) {

@@ -17,5 +17,10 @@ int above_new(sd_event *event, Above **ret);
 Above *above_free(Above *a);
 DEFINE_CLEANUP(Above, above_free)
 
+/* Puts back what above_new() has removed from the environment, for a program that we become; and removes it
+ * again.  Returns 0 or a negative errno. */
+int above_put_environment(const Above *a);
+void above_drop_environment(void);
+
 /* Sends newline-separated assignments.  Dropped when the other side is slow. */
 void above_tell(Above *a, const char *format, ...) _printf_(2, 3);

@@ -2,15 +2,19 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "base/text.h"
 #include "config.h"
 #include "daemon/manager.h"
+#include "daemon/state/reexec.h"
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
 
@@ -23,6 +27,7 @@ enum {
         OPTION_LOG_LEVEL,
         OPTION_LOG_TARGET,
         OPTION_PRINT_CONFIG,
+        OPTION_CAN_ADOPT, /* of ourselves, before we become another program: not for people */
 };
 
 typedef struct Options {
@@ -32,6 +37,8 @@ typedef struct Options {
         LogTarget log_target; /* the same */
         bool only_check;
         bool only_print;
+        bool only_can_adopt;
+        uint64_t state_fd; /* with that */
 } Options;
 
 static void print_help(void) {
@@ -90,6 +97,7 @@ static int read_command_line(int argc, char *argv[], Options *ret) {
                 { "check", no_argument, NULL, 't' },
                 { "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
                 { "log-target", required_argument, NULL, OPTION_LOG_TARGET },
+                { "can-adopt", required_argument, NULL, OPTION_CAN_ADOPT },
                 { "print-config", no_argument, NULL, OPTION_PRINT_CONFIG },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, 'V' },
@@ -116,6 +124,11 @@ static int read_command_line(int argc, char *argv[], Options *ret) {
                         break;
                 case OPTION_PRINT_CONFIG:
                         ret->only_print = true;
+                        break;
+                case OPTION_CAN_ADOPT:
+                        if (parse_unsigned(optarg, INT_MAX, &ret->state_fd) < 0)
+                                return -EINVAL;
+                        ret->only_can_adopt = true;
                         break;
                 case OPTION_LOG_LEVEL:
                         ret->log_level = log_level_from_string(optarg);
@@ -160,41 +173,97 @@ static void print_problems(const Problems *p) {
                 fprintf(stderr, "and %zu more problems\n", p->n_left_out);
 }
 
+/* Our own file, which a package may replace while we run; NULL: not known. */
+static char *find_program(void) {
+        char path[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+        return n > 0 ? strndup(path, (size_t) n) : NULL;
+}
+
+static void open_log(const Options *o, const Settings *s) {
+        int level = s ? s->daemon.log_level : LOG_INFO;
+        LogTarget target = s ? s->daemon.log_target : LOG_TARGET_AUTO;
+
+        log_set_level(o->log_level >= 0 ? o->log_level : level);
+        (void) log_open(o->log_target >= 0 ? o->log_target : target, NULL);
+}
+
+/* Reads the settings, and does what else needs no more than those.  Returns 0 with the settings, or 1, and
+ * then *ret_exit is what to end with. */
+static int read_settings(const Options *options, Settings **ret, int *ret_exit) {
+        _cleanup_(problems_done) Problems problems = { 0 };
+        int r;
+
+        r = settings_load(options->config_file, &problems, ret);
+        print_problems(&problems);
+        *ret_exit = r == -EBADMSG ? EXIT_BAD_CONFIG : r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (r == -EBADMSG)
+                return 1;
+        if (r < 0) {
+                fprintf(stderr, "reuseportd: cannot read %s: %s\n", options->config_file,
+                        strerror(-r));
+                return 1;
+        }
+
+        if (options->only_check) {
+                printf("%s: good, %zu endpoints, %zu services\n", options->config_file,
+                       (*ret)->n_endpoints, (*ret)->n_services);
+                return 1;
+        }
+        if (options->only_print) {
+                r = settings_print(*ret, stdout);
+                *ret_exit = r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                return 1;
+        }
+
+        return 0;
+}
+
+/* Goes on where somebody stopped.  Returns 0 or a negative errno, which is logged. */
+static int resume(const Options *options, const ManagerOptions *manager_options, Legacy *legacy,
+                  Manager **ret) {
+        int r;
+
+        open_log(options, NULL); /* the settings are among what comes back */
+        r = manager_new_adopting(legacy, manager_options, ret);
+        if (r < 0)
+                return r;
+
+        open_log(options, (*ret)->settings);
+        return manager_resume(*ret);
+}
+
 int main(int argc, char *argv[]) {
         _cleanup_(manager_freep) Manager *manager = NULL;
         _cleanup_(settings_unrefp) Settings *settings = NULL;
-        _cleanup_(problems_done) Problems problems = { 0 };
+        _cleanup_(legacy_done) Legacy legacy = { 0 };
+        _cleanup_free_ char *program = find_program();
+        ManagerOptions manager_options;
         Options options;
-        int r;
+        int r, status;
 
         r = read_command_line(argc, argv, &options);
         if (r != 0)
                 return r < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+        if (options.only_can_adopt)
+                return reexec_check_state((int) options.state_fd);
 
-        r = settings_load(options.config_file, &problems, &settings);
-        print_problems(&problems);
-        if (r == -EBADMSG)
-                return EXIT_BAD_CONFIG;
-        if (r < 0) {
-                fprintf(stderr, "reuseportd: cannot read %s: %s\n", options.config_file,
-                        strerror(-r));
+        manager_options = (ManagerOptions){ options.control, program, argv };
+        r = options.only_check || options.only_print ? 0 : legacy_from_exec(&legacy);
+        if (r < 0)
                 return EXIT_FAILURE;
-        }
-        if (options.only_check) {
-                printf("%s: good, %zu endpoints, %zu services\n", options.config_file,
-                       settings->n_endpoints, settings->n_services);
-                return EXIT_SUCCESS;
-        }
-
-        if (options.only_print) {
-                r = settings_print(settings, stdout);
-                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (r > 0) {
+                r = resume(&options, &manager_options, &legacy, &manager);
+                legacy_done(&legacy);
+                return r < 0 ? EXIT_FAILURE : manager_run(manager);
         }
 
-        log_set_level(options.log_level >= 0 ? options.log_level : settings->daemon.log_level);
-        (void) log_open(options.log_target >= 0 ? options.log_target : settings->daemon.log_target,
-                        NULL);
-        r = manager_new(settings, options.control, &manager);
+        if (read_settings(&options, &settings, &status) > 0)
+                return status;
+
+        open_log(&options, settings);
+        r = manager_new(settings, &manager_options, &manager);
         if (r < 0)
                 return EXIT_FAILURE;
         (void) TAKE_PTR(settings); /* the manager's now */

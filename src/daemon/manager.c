@@ -20,6 +20,8 @@
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/spawn/spawn.h"
+#include "daemon/state/adoption.h"
+#include "daemon/state/reexec.h"
 #include "daemon/take.h"
 
 #define SOCKET_OWNER "reuseportd-sockets"
@@ -72,11 +74,14 @@ static int make_directory(const char *path, mode_t mode) {
         return chmod(path, mode) < 0 ? -errno : 0;
 }
 
-/* Two daemons in one directory would remove each other's sockets. */
-static int open_runtime_directory(Manager *m) {
+/* Two daemons in one directory would remove each other's sockets.
+ *
+ * @lock_fd  the lock that we have already, taken always; -EBADF: none */
+static int open_runtime_directory(Manager *m, int lock_fd) {
         _cleanup_free_ char *notify = NULL, *lock = NULL;
         int r;
 
+        m->lock_fd = lock_fd;
         m->runtime_directory = runtime_directory();
         if (!m->runtime_directory) {
                 log_error("No place for our sockets: neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is "
@@ -91,7 +96,7 @@ static int open_runtime_directory(Manager *m) {
         r = make_directory(m->runtime_directory, 0755);
         if (r >= 0)
                 r = make_directory(notify, 0711);
-        if (r >= 0) {
+        if (r >= 0 && m->lock_fd < 0) {
                 m->lock_fd = fd_move_above_stdio(
                                 open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
                 r = m->lock_fd < 0 ? -errno : 0;
@@ -253,6 +258,32 @@ static void stop(Manager *m) {
         exit_if_empty(m);
 }
 
+int manager_resume(Manager *m) {
+        Service *s, *next;
+        int r;
+
+        r = strangers_new(m, &m->strangers);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < m->n_services; i++)
+                service_resume(m->services[i]);
+        for (s = LIST_FIRST(&m->leaving); s; s = next) {
+                next = LIST_NEXT(s, leaving_others);
+                service_resume(s);
+        }
+
+        above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
+                   m->n_services);
+        log_notice("Ready: %zu endpoints, %zu services go on", m->n_endpoints, m->n_services);
+        if (m->must_stop)
+                stop(m);
+        else
+                reload_if_changed(m);
+        manager_do_chores(m);
+        return 0;
+}
+
 static bool has_generations(const Service *s) {
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
@@ -389,7 +420,8 @@ static BusOptions control_options(const Manager *m, const char *usual) {
         return options;
 }
 
-static int open_control(Manager *m) {
+/* @fd  a control socket that we have already, taken always; -EBADF: none */
+static int open_control(Manager *m, int fd) {
         _cleanup_free_ char *usual = NULL;
         BusOptions options;
 
@@ -397,6 +429,7 @@ static int open_control(Manager *m) {
                 return -ENOMEM;
 
         options = control_options(m, usual);
+        options.fd = fd;
         if (!m->bus)
                 return bus_new(m, &options, &m->bus);
 
@@ -405,19 +438,28 @@ static int open_control(Manager *m) {
 }
 
 void manager_reload_control(Manager *m) {
-        if (open_control(m) < 0)
+        if (open_control(m, -EBADF) < 0)
                 log_error("No memory for the control socket");
 }
 
-int manager_new(Settings *settings, const char *control, Manager **ret) {
+/* What there is before there are settings.
+ *
+ * @lock_fd  as open_runtime_directory() */
+static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = NULL;
         int r;
 
         m = calloc(1, sizeof(*m));
-        if (!m)
+        if (!m) {
+                (void) fd_close(lock_fd);
                 return -ENOMEM;
+        }
 
-        m->lock_fd = m->null_fd = -EBADF;
+        m->lock_fd = lock_fd;
+        m->null_fd = -EBADF;
+        m->control = options->control;
+        m->program = options->program;
+        m->arguments = options->arguments;
         spawn_reserve();
         r = sd_event_default(&m->event);
         if (r >= 0)
@@ -436,7 +478,7 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
         if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed))
                 return -EIO;
 
-        r = open_runtime_directory(m);
+        r = open_runtime_directory(m, lock_fd);
         if (r < 0)
                 return r;
 
@@ -446,15 +488,52 @@ int manager_new(Settings *settings, const char *control, Manager **ret) {
                 return m->null_fd;
         }
 
-        m->control = control;
+        choose_socket_owner(m);
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+        int r;
+
+        r = make(options, -EBADF, &m);
+        if (r < 0)
+                return r;
+
+        r = state_new(m, NULL, &m->state);
+        if (r < 0) {
+                log_error("Cannot make the state: %s", strerror(-r));
+                return r;
+        }
+
         m->settings = settings;
-        r = open_control(m);
+        r = open_control(m, -EBADF);
         if (r < 0) {
                 m->settings = NULL; /* still the caller's */
                 return r;
         }
 
-        choose_socket_owner(m);
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager **ret) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+        int r;
+
+        r = make(options, legacy_take_fd(legacy, REEXEC_LOCK), &m);
+        if (r >= 0)
+                r = state_new(m, TAKE_PTR(legacy->log), &m->state);
+        if (r >= 0)
+                r = adopt(m, legacy);
+        if (r < 0)
+                return r;
+
+        r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
+        if (r < 0)
+                return r;
+
         *ret = TAKE_PTR(m);
         return 0;
 }
@@ -478,6 +557,8 @@ Manager *manager_free(Manager *m) {
         m->systemd1 = systemd1_free(m->systemd1);
         m->outer_bus = outer_bus_free(m->outer_bus);
         m->above = above_free(m->above);
+        m->reexec = reexec_free(m->reexec);
+        m->state = state_free(m->state);
         m->null_fd = fd_close(m->null_fd);
         spawn_release();
         m->lock_fd = fd_close(m->lock_fd);

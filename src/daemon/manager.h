@@ -19,6 +19,7 @@
 #include "daemon/endpoint/strangers.h"
 #include "daemon/outer-bus.h"
 #include "daemon/service/service.h"
+#include "daemon/state/state.h"
 #include "daemon/systemd1.h"
 #include "settings/settings.h"
 
@@ -28,10 +29,14 @@ struct Manager {
         Bus *bus;
         OuterBus *outer_bus;
         Systemd1 *systemd1;
-        const char *control; /* borrowed: what the command line says, or NULL */
+        struct Reexec *reexec;  /* one is being prepared */
+        const char *program;    /* borrowed: our own file, from the beginning */
+        char *const *arguments; /* borrowed: of the command line */
+        const char *control;    /* borrowed: what the command line says, or NULL */
         bool has_own_log_level,
                         has_own_log_target; /* the command line says them, whatever the file says */
         Strangers *strangers;
+        State *state; /* what a successor will need */
         Settings *settings;
         Settings *settings_next; /* a reload that waits; NULL: none does */
         Endpoint **endpoints;    /* one for each of the settings, same order */
@@ -47,18 +52,31 @@ struct Manager {
         uint32_t seed;             /* of the hashes in the rules */
         bool has_socket_owner;
         uid_t socket_owner;
+        bool is_adopting; /* what cannot be understood goes on without us: nobody is killed */
+        bool must_stop;   /* who was before us was about to */
         bool is_stopping;
         bool has_stopped;
         unsigned n_cut; /* workers that needed the final signal */
 };
 
+/* What does not change as long as our pid is ours; all is borrowed. */
+typedef struct ManagerOptions {
+        const char *control;    /* path of the control socket; NULL: as the settings say */
+        const char *program;    /* our own file; NULL: it is not known */
+        char *const *arguments; /* argv */
+} ManagerOptions;
+
 /* Opens the loop, the runtime directory and the control socket.
  *
  * @settings  taken on success
- * @control   path of the control socket; NULL: "control" in the runtime directory
  *
  * Returns 0 or a negative errno; what failed is logged. */
-int manager_new(Settings *settings, const char *control, Manager **ret);
+int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret);
+
+/* The same, and goes on where somebody stopped.
+ *
+ * @legacy  what he has left; what nobody takes is the caller's to close */
+int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager **ret);
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free)
 
@@ -66,6 +84,9 @@ DEFINE_CLEANUP(Manager, manager_free)
  *
  * Returns 0 or a negative errno, and then nothing runs. */
 int manager_start(Manager *m);
+
+/* The same of one that adopts: everything goes on. */
+int manager_resume(Manager *m);
 
 /* Runs until it is told to stop and everybody is gone.  Returns the exit code. */
 int manager_run(Manager *m);

@@ -339,9 +339,7 @@ static Endpoint **list_endpoints(const Plan *p, const ServiceSettings *s) {
         Endpoint **list = calloc(s->n_endpoints + 1, sizeof(Endpoint *));
 
         for (size_t i = 0; list && i < s->n_endpoints; i++)
-                for (size_t k = 0; k < p->settings->n_endpoints; k++)
-                        if (p->settings->endpoints[k] == s->endpoints[i])
-                                list[i] = p->endpoints[k];
+                list[i] = p->endpoints[s->endpoints[i]->index];
 
         return list;
 }
@@ -371,12 +369,11 @@ static void put_endpoints(Manager *m, Plan *p, Settings *before) {
                 m->endpoints[i]->settings_held = settings_unref(m->endpoints[i]->settings_held);
         }
 
+        /* Those that stay have new settings, and so their place among the new ones. */
         for (size_t i = 0; i < n_old; i++) {
-                bool stays = false;
+                size_t index = old[i]->settings->index;
 
-                for (size_t k = 0; k < m->n_endpoints; k++)
-                        stays |= m->endpoints[k] == old[i];
-                if (stays)
+                if (index < m->n_endpoints && m->endpoints[index] == old[i])
                         continue;
                 if (old[i]->service)
                         old[i]->settings_held = settings_ref(before);
@@ -602,4 +599,24 @@ void reload_go_on(Manager *m) {
         else if (r < 0)
                 log_note(LOG_ERR, MESSAGE_RELOAD_REFUSED, "Not reloaded, nothing was changed: %s",
                          why ? why : strerror(-r));
+}
+
+void reload_if_changed(Manager *m) {
+        _cleanup_(settings_unrefp) Settings *settings = NULL, *before = NULL;
+        _cleanup_(settings_diff_done) SettingsDiff diff = { 0 };
+        _cleanup_free_ char *waits_for = NULL, *why = NULL;
+        int r;
+
+        r = load(m, &settings, &why);
+        if (r < 0) {
+                log_error("The configuration has problems, the settings of before stay in force: %s",
+                          why ? why : strerror(-r));
+                return;
+        }
+        if (settings_texts_equal(&settings->texts, &m->settings->texts) ||
+            (m->settings_next && settings_texts_equal(&settings->texts, &m->settings_next->texts)))
+                return;
+
+        log_notice("The configuration has changed meanwhile");
+        (void) reload(m, &diff, &before, &waits_for, &why); /* it logs */
 }

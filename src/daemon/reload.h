@@ -25,5 +25,8 @@
 int reload(Manager *m, SettingsDiff *ret_diff, Settings **ret_before, char **ret_waits_for,
            char **reterr_why);
 
+/* The same if the files say something else than the settings in force; what fails is only logged. */
+void reload_if_changed(Manager *m);
+
 /* Does what had to wait, if it need not any more. */
 void reload_go_on(Manager *m);

@@ -33,6 +33,27 @@ int timer_arm(sd_event *event, sd_event_source **source, uint64_t usec,
                                           handler, userdata);
 }
 
+int timer_arm_at(sd_event *event, sd_event_source **source, uint64_t deadline_usec,
+                 sd_event_time_handler_t handler, void *userdata) {
+        uint64_t now = now_usec();
+        uint64_t usec = deadline_usec == USEC_INFINITY ? USEC_INFINITY
+                        : deadline_usec > now          ? deadline_usec - now
+                                                       : 0;
+
+        return timer_arm(event, source, usec, handler, userdata);
+}
+
+uint64_t timer_deadline(sd_event_source *source) {
+        uint64_t usec;
+        int enabled;
+
+        if (!source || sd_event_source_get_enabled(source, &enabled) < 0 ||
+            enabled == SD_EVENT_OFF || sd_event_source_get_time(source, &usec) < 0)
+                return USEC_INFINITY;
+
+        return usec;
+}
+
 sd_event_source *timer_disarm(sd_event_source *source) {
         return sd_event_source_disable_unref(source);
 }

@@ -14,6 +14,13 @@
 int timer_arm(sd_event *event, sd_event_source **source, uint64_t usec,
               sd_event_time_handler_t handler, void *userdata);
 
+/* The same at a point of CLOCK_MONOTONIC, which may be over. */
+int timer_arm_at(sd_event *event, sd_event_source **source, uint64_t deadline_usec,
+                 sd_event_time_handler_t handler, void *userdata);
+
+/* When it fires; USEC_INFINITY: it is not armed.  @source may be NULL. */
+uint64_t timer_deadline(sd_event_source *source);
+
 /* Returns NULL: `w->timer = timer_disarm(w->timer);`. */
 sd_event_source *timer_disarm(sd_event_source *source);
 

@@ -197,7 +197,22 @@ static int adopt(ReuseGroup *g, const ReuseMember *members, size_t n,
 
         g->rule = reuse_group_first_rule(options, g->table.n_slots[0]);
         r = reuse_rule_check(&g->rule, g->address.type, &g->table, false);
-        return r < 0 ? r : bring_into_force(g, options->is_refusing);
+        return r < 0 || options->is_inert ? r : bring_into_force(g, options->is_refusing);
+}
+
+int reuse_group_resume(ReuseGroup *g, const ReuseRule *rule) {
+        int r;
+
+        assert(g);
+
+        if (rule) {
+                r = reuse_rule_check(rule, g->address.type, &g->table, false);
+                if (r < 0)
+                        return r;
+                g->rule = *rule;
+        }
+
+        return bring_into_force(g, !rule);
 }
 
 int reuse_group_adopt(const ReuseMember *members, size_t n, const ReuseGroupOptions *options,

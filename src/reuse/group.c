@@ -206,8 +206,15 @@ bool reuse_group_is_refusing(const ReuseGroup *g) {
         return g->is_refusing;
 }
 
+/* One that does not listen must be left alone: it would be marked as shut all the same, and when it listens
+ * again every connection that it accepts is born shut. */
 static int shut(int fd) {
-        if (shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN) /* it does not listen */
+        socklen_t size = sizeof(int);
+        int listens;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
+                return -errno;
+        if (listens && shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN)
                 return -errno;
 
         return reuse_socket_set_open(fd, false);

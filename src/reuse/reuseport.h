@@ -242,6 +242,7 @@ typedef struct ReuseGroupOptions {
         unsigned n_slots; /* in each bank, 1…REUSE_SLOTS_MAX; 0 = 1 */
         int backlog;      /* 0 = net.core.somaxconn */
         bool is_exclusive; /* refuse when anybody has an address that overlaps; else only the same one */
+        bool is_inert;    /* adopt: change nothing yet, see reuse_group_resume() */
         bool is_refusing; /* bound, but nobody gets in: see reuse_group_refuse() */
         bool has_owner; /* fchown() the sockets to @owner before bind (needs CAP_CHOWN): from then */
         uid_t owner;    /* on only a process of that effective uid can join, not even root */
@@ -287,6 +288,15 @@ typedef struct ReuseMember {
  * -ERANGE. */
 int reuse_group_adopt(const ReuseMember *members, size_t n_members,
                       const ReuseGroupOptions *options, ReuseGroup **ret);
+
+/* What reuse_group_adopt() has left undone with is_inert: puts the rule in force and lets all listen, or
+ * refuses.  Until then what was in force still is, so that whoever has many groups can first find out what
+ * their rules have to be.
+ *
+ * @rule  NULL: it refuses
+ *
+ * Returns 0 or an error, as reuse_group_set_rule() and reuse_group_listen(). */
+int reuse_group_resume(ReuseGroup *g, const ReuseRule *rule);
 
 /* Closes every socket; @g may be NULL; returns NULL.  What waits in the queues is reset unless a
  * worker still holds the same sockets. */

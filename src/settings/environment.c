@@ -164,11 +164,18 @@ int environment_parse(const char *text, const char *file, const char *path, Repo
 
 /* ---- all of a service ------------------------------------------------------------------------ */
 
+static bool is_missing(const char *path, const Report *report) {
+        if (report->texts && report->texts->are_frozen)
+                return !settings_texts_find(report->texts, path);
+
+        return access(path, F_OK) < 0 && errno == ENOENT;
+}
+
 static int add_file(const char *path, const char *key, char ***list, Report *report) {
         _cleanup_free_ char *text = NULL;
         int r;
 
-        if (path[0] == '-' && access(++path, F_OK) < 0 && errno == ENOENT)
+        if (path[0] == '-' && is_missing(++path, report))
                 return 0;
 
         r = reader_text(path, report, &text);

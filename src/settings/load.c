@@ -389,6 +389,7 @@ Settings *settings_unref(Settings *s) {
         free(s->services_by_name);
         free(s->include_dir);
         strv_free(s->files);
+        settings_texts_done(&s->texts);
         free(s);
         return NULL;
 }
@@ -496,7 +497,8 @@ static int load(const char *path, Report *report, Settings *s) {
         return load_root(root, s, report);
 }
 
-int settings_load(const char *path, Problems *problems, Settings **ret) {
+int settings_load_texts(const char *path, SettingsTexts *texts, Problems *problems,
+                        Settings **ret) {
         _cleanup_(settings_unrefp) Settings *s = NULL;
         _cleanup_(report_done) Report report = { 0 };
         int r, finished;
@@ -506,9 +508,14 @@ int settings_load(const char *path, Problems *problems, Settings **ret) {
         assert(ret);
 
         r = settings_new(&s);
-        if (r < 0)
+        if (r < 0) {
+                settings_texts_done(texts);
                 return r;
+        }
 
+        s->texts = *texts;
+        *texts = (SettingsTexts){ 0 };
+        report.texts = &s->texts;
         r = load(path, &report, s);
         finished = report_finish(&report, problems);
         if (r < 0)
@@ -520,4 +527,10 @@ int settings_load(const char *path, Problems *problems, Settings **ret) {
 
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+int settings_load(const char *path, Problems *problems, Settings **ret) {
+        SettingsTexts from_disk = { 0 };
+
+        return settings_load_texts(path, &from_disk, problems, ret);
 }

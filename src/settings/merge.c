@@ -145,6 +145,25 @@ static int list_files(const char *path, const Tree *node, Report *report, char *
         return 0;
 }
 
+/* The same of files that were read before: they stand in that order. */
+static int list_texts(const char *path, const SettingsTexts *texts, char ***ret) {
+        size_t length = strlen(path);
+
+        for (size_t i = 0; i < texts->n_items; i++) {
+                const char *file = texts->items[i].path;
+                int r;
+
+                if (strncmp(file, path, length) != 0 || file[length] != '/' ||
+                    strchr(file + length + 1, '/') || !is_wanted(file + length + 1))
+                        continue;
+                r = strv_push(ret, file);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
 /* "conf.d" of "/etc/x/endpoints.conf" is "/etc/x/conf.d". */
 static char *resolve_directory(const char *file, const char *directory) {
         const char *slash = strrchr(file, '/');
@@ -191,7 +210,8 @@ static int read_directory(Settings *s, const Tree *node, Tree *root, Report *rep
         if (!s->include_dir || !path)
                 return -ENOMEM;
 
-        r = list_files(path, node, report, &files);
+        r = report->texts && report->texts->are_frozen ? list_texts(path, report->texts, &files)
+                                                       : list_files(path, node, report, &files);
         if (r == -EBADMSG)
                 return 0;
         if (r < 0)

@@ -161,6 +161,18 @@ static int open_followed(const char *path, Report *report) {
         return at ? refuse_open(path, report, ELOOP) : -ENOMEM;
 }
 
+/* Of one that was read before. */
+static int text_from_before(const char *path, Report *report, char **ret) {
+        const char *text = settings_texts_find(report->texts, path);
+
+        if (!text)
+                return refuse(path, report,
+                              "this was not read before, expected one of those that were");
+
+        *ret = strdup(text);
+        return *ret ? 0 : -ENOMEM;
+}
+
 int reader_text(const char *path, Report *report, char **ret) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -168,6 +180,9 @@ int reader_text(const char *path, Report *report, char **ret) {
         struct stat st;
         size_t n = 0;
         int r;
+
+        if (report->texts && report->texts->are_frozen)
+                return text_from_before(path, report, ret);
 
         fd = open_followed(path, report);
         if (fd < 0)
@@ -200,6 +215,8 @@ int reader_text(const char *path, Report *report, char **ret) {
         shorter = realloc(text, n + 1);
         if (shorter)
                 text = shorter;
+        if (report->texts && settings_texts_put(report->texts, path, text) < 0)
+                return -ENOMEM;
         *ret = TAKE_PTR(text);
         return 0;
 }

@@ -18,6 +18,7 @@ typedef struct Report {
         size_t n_problems; /* of them and of those left out; the others are warnings */
         size_t n_left_out;
         bool is_out_of_memory;
+        SettingsTexts *texts; /* where what is read is kept or, if they are frozen, comes from; or NULL */
 } Report;
 
 void report_done(Report *r);

@@ -290,8 +290,23 @@ typedef struct DaemonSettings {
         UseOuterBus dbus;
 } DaemonSettings;
 
+/* What a file said when it was read. */
+typedef struct SettingsText {
+        char *path, *text;
+} SettingsText;
+
+/* All files that a Settings was made of, those of the environment included, so that a successor of ours
+ * makes the very same of them. */
+typedef struct SettingsTexts {
+        SettingsText *items;
+        size_t n_items;
+        bool are_frozen; /* a file that is not among them is not there */
+} SettingsTexts;
+
 typedef struct Settings {
         unsigned n_ref;
+        uint64_t id; /* of whoever keeps it; 0: nobody does */
+        SettingsTexts texts;
         char **files;      /* that were read */
         char *include_dir; /* as written, or NULL */
         DaemonSettings daemon;
@@ -319,6 +334,19 @@ void problems_done(Problems *p);
  * Returns 0.  -EBADMSG: there are problems, @problems has them, sorted by file and line, and *ret
  * is unchanged.  Another negative errno: no memory, no processes; @problems may have some. */
 int settings_load(const char *path, Problems *problems, Settings **ret);
+
+/* The same of texts that were read before, and of nothing on the disk.
+ *
+ * @texts  taken always, and empty afterwards */
+int settings_load_texts(const char *path, SettingsTexts *texts, Problems *problems, Settings **ret);
+
+/* Keeps a copy, if there is none of that path.  Returns 0 or -ENOMEM. */
+int settings_texts_put(SettingsTexts *t, const char *path, const char *text);
+
+/* NULL: not among them. */
+const char *settings_texts_find(const SettingsTexts *t, const char *path);
+bool settings_texts_equal(const SettingsTexts *a, const SettingsTexts *b);
+void settings_texts_done(SettingsTexts *t);
 
 /* Shared by the manager and by every generation that was started from it. */
 Settings *settings_ref(Settings *s);

@@ -1,6 +1,7 @@
 /* A group that comes back as descriptors, and all the ways in which that must be refused. */
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,6 +135,36 @@ static void a_refusing_group_comes_back_refusing(void **state) {
 }
 
 /* Tries @members, expects @error, and that they are still the caller's. */
+/* What it accepts then is no connection that was born shut. */
+static void who_refused_twice_serves_again(void **state) {
+        const ReuseGroupOptions refusing = { .is_refusing = true };
+        ReuseMember members[N_PLACES];
+        ReuseGroup *g = open_group("tcp4"), *back = NULL;
+        _cleanup_reset_ int client = -EBADF, server = -EBADF;
+        ReuseAddress target;
+        struct pollfd polled;
+        char byte = 0;
+
+        assert_ok(reuse_group_refuse(g));
+        copy_members(g, members);
+        reuse_group_free(g);
+        assert_ok(reuse_group_adopt(members, N_PLACES, &refusing, &back));
+        assert_ok(reuse_group_listen(back));
+
+        target = traffic_target(back, false);
+        client = traffic_visit(&target, NULL, 0);
+        for (unsigned slot = 0; slot < reuse_group_n_slots(back, 0) && server < 0; slot++) {
+                polled = (struct pollfd){ .fd = reuse_group_fd(back, 0, slot), .events = POLLIN };
+                if (poll(&polled, 1, 100) > 0)
+                        server = accept4(polled.fd, NULL, NULL, SOCK_CLOEXEC);
+        }
+        assert_true(server >= 0);
+        assert_int_equal(send(client, "x", 1, 0), 1);
+        assert_int_equal(recv(server, &byte, 1, 0), 1);
+        assert_int_equal(byte, 'x');
+        reuse_group_free(back);
+}
+
 static void refuse(const ReuseMember *members, size_t n, int error) {
         ReuseGroup *g = NULL;
         int r;
@@ -245,6 +276,7 @@ int main(void) {
                 UNIT_TEST(a_table_in_disorder_comes_back),
                 UNIT_TEST(who_left_meanwhile_is_mended),
                 UNIT_TEST(a_refusing_group_comes_back_refusing),
+                UNIT_TEST(who_refused_twice_serves_again),
                 UNIT_TEST(wrong_places_are_refused),
                 UNIT_TEST(wrong_descriptors_are_refused),
                 UNIT_TEST(a_rule_that_does_not_fit_is_refused),

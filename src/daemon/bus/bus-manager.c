@@ -8,6 +8,7 @@
 #include "config.h"
 #include "daemon/bus/bus-error.h"
 #include "daemon/bus/bus-event.h"
+#include "daemon/bus/bus-reexec.h"
 #include "daemon/bus/bus-reload.h"
 #include "daemon/bus/bus-row.h"
 #include "daemon/bus/bus-take.h"
@@ -47,6 +48,13 @@ static int get_is_stopping(sd_bus *bus, const char *path, const char *interface,
         const BusClient *c = userdata;
 
         return sd_bus_message_append(reply, "b", c->bus->manager->is_stopping);
+}
+
+static int get_n_adopted(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        const BusClient *c = userdata;
+
+        return sd_bus_message_append(reply, "t", c->bus->manager->state->n_adopted);
 }
 
 static int get_sequence(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -188,6 +196,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_PROPERTY("ConfigurationFile", "s", get_configuration, 0, 0),
         SD_BUS_PROPERTY("RuntimeDirectory", "s", get_runtime_directory, 0,
                         SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Adoptions", "t", get_n_adopted, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("IsStopping", "b", get_is_stopping, 0, 0),
         SD_BUS_PROPERTY("Sequence", "t", get_sequence, 0, 0),
         SD_BUS_PROPERTY("Clients", "u", get_n_clients, 0, 0),
@@ -208,6 +217,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_METHOD_WITH_NAMES("Reload", "", , "s" BUS_CHANGES,
                                  SD_BUS_PARAM(waits_for) SD_BUS_PARAM(changes),
                                  bus_reload_on_reload, FREE),
+        SD_BUS_METHOD("Reexec", "", "", bus_reexec_on_reexec, FREE),
         SD_BUS_METHOD_WITH_NAMES("Diff", "s", SD_BUS_PARAM(file), BUS_CHANGES,
                                  SD_BUS_PARAM(changes), bus_reload_on_diff, FREE),
         BUS_TAKE_METHOD,

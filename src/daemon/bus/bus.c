@@ -153,10 +153,19 @@ static void close_socket(Bus *b) {
         b->path = NULL;
 }
 
+/* One that comes from before. */
+static int take_socket(Bus *b, const BusOptions *options) {
+        const BusAccess access = access_of(options);
+
+        b->fd = options->fd;
+        b->path = strdup(options->path);
+        return b->path ? bus_socket_set_access(b->path, &access) : -ENOMEM;
+}
+
 static int open_bus(Bus *b, const BusOptions *options) {
         int r;
 
-        r = open_socket(b, options);
+        r = options->fd >= 0 ? take_socket(b, options) : open_socket(b, options);
         if (r >= 0)
                 r = sd_event_add_io(b->manager->event, &b->io, b->fd, EPOLLIN, on_connection, b);
         if (r < 0) {

@@ -62,6 +62,7 @@ struct Bus {
 
 typedef struct BusOptions {
         const char *path;
+        int fd; /* a socket that listens there already, for bus_new(); taken always; or -EBADF */
         mode_t mode;
         bool has_group;
         gid_t group;

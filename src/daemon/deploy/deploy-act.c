@@ -27,7 +27,9 @@ static int on_pending(sd_event_source *source, void *userdata) {
         DeployEvent event = d->pending_event;
 
         d->pending = sd_event_source_disable_unref(d->pending);
-        (void) deploy_event(d, event, NULL);
+        (void) deploy_event(d, event,
+                            event == DEPLOY_ON_HOOK_FAILED ? "reuseportd ended while hook_pre ran"
+                                                           : NULL);
         return 0;
 }
 
@@ -56,9 +58,17 @@ static bool has_health_check(const Deploy *d) {
         return h->http || h->is_tcp || h->exec;
 }
 
-static void do_check(Deploy *d) {
+static void begin_checks(Deploy *d) {
         int r;
 
+        r = health_new(d->new, on_health, d, &d->health);
+        if (r < 0) {
+                deploy_log(d, LOG_ERR, "the health check cannot be made: %s", reuse_strerror(r));
+                post(d, DEPLOY_ON_PROBES_FAILED);
+        }
+}
+
+static void do_check(Deploy *d) {
         if (!d->old || generation_is_failing(d->old)) {
                 post(d, DEPLOY_ON_OLD_GONE);
                 return;
@@ -69,11 +79,7 @@ static void do_check(Deploy *d) {
                 return;
         }
 
-        r = health_new(d->new, on_health, d, &d->health);
-        if (r < 0) {
-                deploy_log(d, LOG_ERR, "the health check cannot be made: %s", reuse_strerror(r));
-                post(d, DEPLOY_ON_PROBES_FAILED);
-        }
+        begin_checks(d);
 }
 
 static void do_hold(Deploy *d) {
@@ -146,8 +152,12 @@ static int on_min_healthy(sd_event_source *source, uint64_t usec, void *userdata
 }
 
 static int empty_bank(Deploy *d, unsigned bank, unsigned n_slots, uint64_t delay_usec) {
+        uint64_t now = now_usec();
+
         d->drain = drain_free(d->drain);
         d->is_drained = d->was_drained_in_time = false;
+        d->drain_deadline_usec = delay_usec < USEC_INFINITY - now ? now + delay_usec
+                                                                  : USEC_INFINITY;
         return drain_new(d->service, bank, 0, n_slots, delay_usec, on_drained, d, &d->drain);
 }
 
@@ -171,6 +181,20 @@ static bool rescue_left_bank(Deploy *d) {
         return true;
 }
 
+/* @delay_usec  at most so long */
+static void leave_old_bank(Deploy *d, uint64_t delay_usec) {
+        int r;
+
+        if (!d->old && !rescue_left_bank(d)) {
+                post(d, DEPLOY_ON_LEFT_GONE);
+                return;
+        }
+
+        r = empty_bank(d, d->old_bank, d->old->n_slots, delay_usec);
+        if (r < 0)
+                on_drained(false, d);
+}
+
 static void do_switch(Deploy *d) {
         uint64_t min_healthy_usec = deploy_settings(d)->min_healthy_time_usec;
         int r;
@@ -191,14 +215,7 @@ static void do_switch(Deploy *d) {
         d->is_healthy_long_enough = min_healthy_usec == 0;
         if (!d->is_healthy_long_enough)
                 (void) timer_arm(event_of(d), &d->min_healthy, min_healthy_usec, on_min_healthy, d);
-        if (!d->old && !rescue_left_bank(d)) {
-                post(d, DEPLOY_ON_LEFT_GONE);
-                return;
-        }
-
-        r = empty_bank(d, d->old_bank, d->old->n_slots, deploy_settings(d)->drain_delay_usec);
-        if (r < 0)
-                on_drained(false, d);
+        leave_old_bank(d, deploy_settings(d)->drain_delay_usec);
 }
 
 /* From here there is no way back: for whoever waits it is done. */
@@ -333,6 +350,94 @@ void deploy_act(Deploy *d, DeployAction action) {
                 break;
         case DEPLOY_ACTION_MAX:
         case DEPLOY_ACTION_INVALID:
+                assert(false);
+        }
+}
+
+/* ---- over the end of a daemon ---- */
+
+int deploy_act_arm(Deploy *d, const DeployPending *pending) {
+        int r;
+
+        if (pending->has_event)
+                post(d, pending->event);
+        r = timer_arm_at(event_of(d), &d->step, pending->next_step_usec, on_step, d);
+        return r < 0 ? r
+                     : timer_arm_at(event_of(d), &d->min_healthy, pending->min_healthy_usec,
+                                    on_min_healthy, d);
+}
+
+static void resume_starting(Deploy *d) {
+        if (d->has_lost_hook)
+                post(d, DEPLOY_ON_HOOK_FAILED);
+        else if (!d->new)
+                post(d, DEPLOY_ON_NEW_LOST);
+        else if (generation_n_ready(d->new) == d->new->n_slots)
+                post(d, DEPLOY_ON_READY);
+        else if (!generation_has_future(d->new))
+                generation_start(d->new, /* first= */ 0);
+}
+
+static void resume_draining(Deploy *d) {
+        uint64_t now = now_usec();
+
+        if (d->service->front != d->new_bank)
+                do_switch(d);
+        else if (d->is_drained)
+                go_on_when_empty(d);
+        else
+                leave_old_bank(d, d->drain_deadline_usec > now ? d->drain_deadline_usec - now : 0);
+}
+
+/* What is still to happen by itself is armed; the rest begins again, which does no harm twice. */
+void deploy_act_resume(Deploy *d) {
+        bool is_checked = d->state == DEPLOY_PREVIEW || d->state == DEPLOY_CANARY ||
+                          d->state == DEPLOY_DRAINING;
+
+        if (d->pending)
+                return;
+        if (is_checked && d->new &&has_health_check(d))
+                begin_checks(d);
+
+        switch (d->state) {
+        case DEPLOY_STARTING:
+                resume_starting(d);
+                break;
+        case DEPLOY_CHECKING:
+                do_check(d);
+                break;
+        case DEPLOY_PREVIEW:
+                break;
+        case DEPLOY_CANARY:
+                if (!d->step)
+                        do_share(d);
+                break;
+        case DEPLOY_DRAINING:
+                resume_draining(d);
+                break;
+        case DEPLOY_LEAVING:
+                if (!d->old)
+                        post(d, DEPLOY_ON_LEFT_GONE);
+                else
+                        do_ask_old(d);
+                break;
+        case DEPLOY_REVERTING:
+                do_revert(d);
+                break;
+        case DEPLOY_RETREATING:
+                if (!d->new)
+                        post(d, DEPLOY_ON_LEFT_GONE);
+                else
+                        do_ask_new(d);
+                break;
+        case DEPLOY_DONE:
+                do_finish(d);
+                break;
+        case DEPLOY_ROLLED_BACK:
+                do_roll_back(d);
+                break;
+        case DEPLOY_STATE_MAX:
+        case DEPLOY_STATE_INVALID:
                 assert(false);
         }
 }

@@ -28,5 +28,9 @@ static inline const DeploySettings *deploy_settings(const Deploy *d) {
 /* Carries it out; may free the deploy.  What follows at once from it happens in the loop's next turn. */
 void deploy_act(Deploy *d, DeployAction action);
 
+/* The timers of what it does, of a deploy that comes back from before; and that itself, anew. */
+int deploy_act_arm(Deploy *d, const DeployPending *pending);
+void deploy_act_resume(Deploy *d);
+
 /* Tells who waits that it did not succeed, once. */
 void deploy_publish_failure(Deploy *d);

@@ -31,7 +31,7 @@ static int make_environment(const Deploy *d, const char *result, char ***ret) {
         r = handoff_make_environment(d->service, d->build, d->result.generation, d->new_bank,
                                      /* slot= */ 0, &environment);
         if (r >= 0)
-                r = environment_put(&environment, "REUSEPORTD_STEP=%zu", d->n_steps_done);
+                r = environment_put(&environment, "REUSEPORTD_STEP=%u", d->n_steps_done);
         if (r >= 0)
                 r = environment_put(&environment, "REUSEPORTD_RESULT=%s", result);
         if (r < 0)

@@ -242,6 +242,33 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         return 0;
 }
 
+/* ---- over the end of a daemon ---- */
+
+DeployPending deploy_pending(const Deploy *d) {
+        return (DeployPending){
+                .progress_usec = timer_deadline(d->deadline),
+                .next_step_usec = timer_deadline(d->step),
+                .min_healthy_usec = timer_deadline(d->min_healthy),
+                .has_event = d->pending,
+                .event = d->pending_event,
+                .has_hook = d->hook || d->has_lost_hook,
+        };
+}
+
+int deploy_arm(Deploy *d, const DeployPending *pending) {
+        int r;
+
+        d->has_lost_hook = pending->has_hook;
+        r = timer_arm_at(event_of(d), &d->deadline, pending->progress_usec, on_progress_deadline,
+                         d);
+        return r < 0 ? r : deploy_act_arm(d, pending);
+}
+
+void deploy_resume(Deploy *d) {
+        deploy_log(d, LOG_INFO, "goes on, %s", deploy_state_to_string(d->state));
+        deploy_act_resume(d);
+}
+
 Deploy *deploy_free(Deploy *d) {
         if (!d)
                 return NULL;

@@ -65,12 +65,13 @@ struct Deploy {
         Build *build, *old_build; /* references */
         unsigned shares[DEPLOY_SHARES_MAX];
         size_t n_shares;
-        size_t n_steps_done; /* the current step, from 1 */
+        unsigned n_steps_done; /* the current step, from 1 */
         uint64_t step_usec;
         ReuseShareBy share_by;
         unsigned share_percent; /* to the new one */
         bool is_preview;
-        bool had_visitors; /* the new one */
+        bool had_visitors;            /* the new one */
+        uint64_t drain_deadline_usec; /* of the drain */
         bool is_drained, is_healthy_long_enough, was_drained_in_time;
         uint64_t started_usec;
         struct Errand *hook;
@@ -78,7 +79,23 @@ struct Deploy {
         struct Drain *drain;
         sd_event_source *deadline, *step, *min_healthy, *pending;
         DeployEvent pending_event;
+        bool has_lost_hook; /* who was before us died while hook_pre ran */
 };
+
+/* What a deploy waits for, as points on CLOCK_MONOTONIC; USEC_INFINITY: not for that. */
+typedef struct DeployPending {
+        uint64_t progress_usec, next_step_usec, min_healthy_usec;
+        bool has_event; /* which follows from what was just done */
+        DeployEvent event;
+        bool has_hook; /* hook_pre runs */
+} DeployPending;
+
+DeployPending deploy_pending(const Deploy *d);
+
+/* One that comes back from before, in two steps: it waits for the same again; and, when everything else is
+ * there, what its state does begins anew.  The second may free it. */
+int deploy_arm(Deploy *d, const DeployPending *pending);
+void deploy_resume(Deploy *d);
 
 /* Begins a deploy of @request->build into a bank that is free, or a further one.
  *

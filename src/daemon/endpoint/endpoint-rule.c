@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/endpoint/endpoint-open.h"
 #include "daemon/endpoint/endpoint-watch.h"
 #include "daemon/manager.h"
 
@@ -39,8 +40,7 @@ static void lead_to(const bool *serves, ReuseRule *rule) {
                 rule->share_percent = 100;
 }
 
-/* By worker → by slot of this address.  Returns whether there is anybody for its visitors. */
-static bool make_rule(const Endpoint *e, const ReuseGroup *g, const ReuseRule *rule,
+bool endpoint_rule_of(const Endpoint *e, const ReuseGroup *g, const ReuseRule *rule,
                       ReuseRule *ret) {
         bool serves[REUSE_BANKS_MAX], any = false;
         ReuseRule own = *rule;
@@ -74,7 +74,7 @@ static int put_one(const Endpoint *e, ReuseGroup *g, const ReuseRule *rule, bool
         ReuseRule own;
         int r;
 
-        if (!make_rule(e, g, rule, &own))
+        if (!endpoint_rule_of(e, g, rule, &own))
                 return reuse_group_is_refusing(g) ? 0 : reuse_group_refuse(g);
 
         if (!reuse_rule_equal(reuse_group_rule(g), &own)) {

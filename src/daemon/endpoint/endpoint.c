@@ -126,9 +126,21 @@ static void set_port(ReuseAddress *address, uint16_t port) {
                 address->in6.sin6_port = htons(port);
 }
 
+void endpoint_forget_bank(const Endpoint *e, const ReuseGroup *g, unsigned bank) {
+        for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
+                state_release_fd(e->manager->state, reuse_group_fd(g, bank, slot));
+}
+
+ReuseGroup *endpoint_close_group(const Endpoint *e, ReuseGroup *g) {
+        for (unsigned bank = 0; g && bank < reuse_group_n_banks(g); bank++)
+                endpoint_forget_bank(e, g, bank);
+
+        return reuse_group_free(g);
+}
+
 static void close_groups(Endpoint *e) {
         for (size_t i = 0; i < e->n_open; i++)
-                e->groups[i] = reuse_group_free(e->groups[i]);
+                e->groups[i] = endpoint_close_group(e, e->groups[i]);
         e->n_groups = e->n_open = 0;
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
                 free(e->banks[bank].groups);
@@ -148,8 +160,8 @@ bool endpoint_is_shared(const Endpoint *e, unsigned bank) {
         return e->banks[bank].is_shared;
 }
 
-static ReuseGroupOptions options_of(const Manager *m, const EndpointSettings *settings,
-                                    unsigned n_slots) {
+ReuseGroupOptions endpoint_group_options(const Manager *m, const EndpointSettings *settings,
+                                         unsigned n_slots) {
         return (ReuseGroupOptions){
                 .n_banks = settings->service ? 2 : 1,
                 .n_slots = n_slots,
@@ -168,7 +180,7 @@ static ReuseGroupOptions options_of(const Manager *m, const EndpointSettings *se
 static int open_group(const Endpoint *e, const EndpointSettings *settings, size_t i,
                       unsigned n_slots, uint16_t *port, ReuseGroup **ret,
                       const char **reterr_option) {
-        const ReuseGroupOptions options = options_of(e->manager, settings, n_slots);
+        const ReuseGroupOptions options = endpoint_group_options(e->manager, settings, n_slots);
         ReuseAddress address = settings->addresses[i];
         bool wants_any = reuse_address_port(&address) == 0;
         int r;
@@ -308,6 +320,7 @@ Endpoint *endpoint_free(Endpoint *e) {
                 (void) endpoint_refuse(e); /* who has taken it still holds it */
         takers_free(e);
         endpoint_close(e);
+        state_remove(e->manager->state, "endpoint", e->id);
         free(e->groups);
         settings_unref(e->settings_held);
         free(e);

@@ -48,6 +48,7 @@ typedef struct EndpointBank {
 } EndpointBank;
 
 struct Endpoint {
+        uint64_t id;                      /* of its record; 0: it has none yet */
         Manager *manager;                 /* borrowed */
         Service *service;                 /* borrowed; NULL: belongs to none */
         const EndpointSettings *settings; /* borrowed from the manager's Settings */

@@ -40,10 +40,34 @@ const char *takers_describe(const Endpoint *e, char *buffer, size_t size_bytes) 
         return e->n_takers > 0 ? describe(LIST_FIRST(&e->takers), buffer, size_bytes) : buffer;
 }
 
+const Taker *taker_next(const Endpoint *e, const Taker *after) {
+        return after ? LIST_NEXT(after, others) : LIST_FIRST(&e->takers);
+}
+
+pid_t taker_pid(const Taker *t) {
+        return t->pid;
+}
+
+int taker_pidfd(const Taker *t) {
+        return t->pidfd;
+}
+
+const char *taker_unit(const Taker *t) {
+        return t->unit ? systemd1_unit_name(t->unit) : NULL;
+}
+
+ReuseRule taker_rule(const Endpoint *e) {
+        ReuseRule rule = reuse_rule_init(TAKER_BANK, 1);
+
+        rule.seed = e->manager->seed;
+        return rule;
+}
+
 static Taker *taker_free(Taker *t) {
         if (!t)
                 return NULL;
 
+        state_release_fd(t->endpoint->manager->state, t->pidfd);
         LIST_REMOVE(t, others);
         t->endpoint->n_takers--;
         t->source = sd_event_source_disable_unref(t->source);
@@ -92,10 +116,9 @@ static void on_unit(void *userdata) {
 
 /* Only the first bank is handed out: who is led to another, by a rule that is gone, is reset. */
 static int listen_for(Endpoint *e) {
-        ReuseRule rule = reuse_rule_init(TAKER_BANK, 1);
+        const ReuseRule rule = taker_rule(e);
         int r;
 
-        rule.seed = e->manager->seed;
         r = endpoint_renew(e, TAKER_BANK); /* after a reload while another had it */
         if (r >= 0)
                 r = endpoint_listen(e, &rule);

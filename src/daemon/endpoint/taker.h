@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
+#include "reuse/reuseport.h"
 
 typedef struct Endpoint Endpoint;
 typedef struct Taker Taker;
@@ -33,3 +34,16 @@ void takers_free(Endpoint *e);
 
 /* "pid 4711" or "unit x.service": the first of them.  Returns @buffer; "" if there is none. */
 const char *takers_describe(const Endpoint *e, char *buffer, size_t size_bytes);
+
+/* Those of an endpoint, one after the other; NULL: that was the last.
+ *
+ * @after  NULL: the first */
+const Taker *taker_next(const Endpoint *e, const Taker *after);
+
+/* Of a process; 0: it is a unit.  The descriptor is borrowed. */
+pid_t taker_pid(const Taker *t);
+int taker_pidfd(const Taker *t);
+const char *taker_unit(const Taker *t);
+
+/* The rule of an endpoint that somebody has taken. */
+ReuseRule taker_rule(const Endpoint *e);

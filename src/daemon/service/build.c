@@ -50,10 +50,8 @@ static int fill(Build *b, char *const *arguments, char *const *environment) {
         return 0;
 }
 
-int build_new(Settings *settings, const ServiceSettings *service, char *const *arguments,
-              char *const *environment, Build **ret) {
-        _cleanup_(build_unrefp) Build *b = NULL;
-        int r;
+int build_new_empty(Settings *settings, const ServiceSettings *service, Build **ret) {
+        Build *b;
 
         b = calloc(1, sizeof(*b));
         if (!b)
@@ -62,7 +60,18 @@ int build_new(Settings *settings, const ServiceSettings *service, char *const *a
         b->n_ref = 1;
         b->settings = settings_ref(settings);
         b->service = service;
-        r = fill(b, arguments, environment);
+        *ret = b;
+        return 0;
+}
+
+int build_new(Settings *settings, const ServiceSettings *service, char *const *arguments,
+              char *const *environment, Build **ret) {
+        _cleanup_(build_unrefp) Build *b = NULL;
+        int r;
+
+        r = build_new_empty(settings, service, &b);
+        if (r >= 0)
+                r = fill(b, arguments, environment);
         if (r < 0)
                 return r;
 

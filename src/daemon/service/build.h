@@ -26,6 +26,9 @@ typedef struct Build {
  * Returns 0 or -ENOMEM. */
 int build_new(Settings *settings, const ServiceSettings *service, char *const *arguments,
               char *const *environment, Build **ret);
+
+/* One that comes back from before: what it is, its maker says.  Returns 0 or -ENOMEM. */
+int build_new_empty(Settings *settings, const ServiceSettings *service, Build **ret);
 Build *build_ref(Build *b);
 Build *build_unref(Build *b);
 DEFINE_CLEANUP(Build, build_unref)

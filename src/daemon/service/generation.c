@@ -276,6 +276,11 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+int generation_restart_at(GenerationSlot *slot, uint64_t deadline_usec) {
+        return timer_arm_at(slot->generation->service->manager->event, &slot->restart,
+                            deadline_usec, on_restart, slot);
+}
+
 static bool shares_sockets(const Generation *g) {
         for (size_t i = 0; i < g->n_endpoints; i++)
                 if (endpoint_is_shared(g->endpoints[i], g->bank))
@@ -284,7 +289,7 @@ static bool shares_sockets(const Generation *g) {
         return false;
 }
 
-static bool has_future(const Generation *g) {
+bool generation_has_future(const Generation *g) {
         for (unsigned i = 0; i < g->n_places; i++)
                 if (generation_has_reader(g, i))
                         return true;
@@ -294,7 +299,7 @@ static bool has_future(const Generation *g) {
 
 /* Tells what became of us, which may be the end. */
 static void report(Generation *g) {
-        if (has_future(g))
+        if (generation_has_future(g))
                 service_on_generation_changed(g->service, g);
         else
                 service_on_generation_gone(g->service, g);
@@ -366,6 +371,20 @@ void generation_start(Generation *g, unsigned first) {
         for (unsigned i = 0; i < g->n_slots; i++)
                 g->slots[i].is_due = true;
         start_due(g);
+}
+
+void generation_resume(Generation *g) {
+        bool is_any_due = false;
+
+        for (unsigned i = 0; i < g->n_places; i++) {
+                if (g->slots[i].worker)
+                        worker_resume(g->slots[i].worker);
+                is_any_due |= g->slots[i].is_due;
+        }
+
+        if (is_any_due && !g->start_more)
+                (void) sd_event_add_defer(g->service->manager->event, &g->start_more, on_start_more,
+                                          g);
 }
 
 void generation_begin_trial(Generation *g) {

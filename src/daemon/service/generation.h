@@ -71,6 +71,13 @@ DEFINE_CLEANUP(Generation, generation_free)
  * free the generation if it is on trial and none could be started. */
 void generation_start(Generation *g, unsigned first);
 
+/* One that comes back from before is complete again: its workers go on, and who was about to be started or
+ * asked to stop is. */
+void generation_resume(Generation *g);
+
+/* Replaces the worker of a slot at that time. */
+int generation_restart_at(GenerationSlot *slot, uint64_t deadline_usec);
+
 /* While it is on trial the loss of a worker is reported to service_on_worker_lost() instead of mended. */
 void generation_begin_trial(Generation *g);
 
@@ -127,6 +134,9 @@ void generation_put_live(const Generation *g, ReuseRule *rule);
 
 /* Whether its workers hold the sockets of @e. */
 bool generation_holds(const Generation *g, const Endpoint *e);
+
+/* Whether anybody is, or will be, in any of its slots. */
+bool generation_has_future(const Generation *g);
 
 /* Whether a worker is, or will be, in that slot. */
 bool generation_has_reader(const Generation *g, unsigned slot);

@@ -76,6 +76,36 @@ static void on_drained(bool in_time, void *userdata) {
                 generation_stop(g, s->settings->deploy.drain_timeout_usec);
 }
 
+static ServiceIdle *get(Service *s) {
+        if (!s->idle)
+                s->idle = calloc(1, sizeof(*s->idle));
+        if (s->idle)
+                s->idle->service = s;
+
+        return s->idle;
+}
+
+static int leave(ServiceIdle *i, const Generation *g) {
+        int r;
+
+        r = drain_new(i->service, g->bank, /* first_slot= */ 0, g->n_slots,
+                      i->service->settings->deploy.drain_delay_usec, on_drained, i, &i->drain);
+        i->drained_bank = g->bank;
+        i->drained_number = g->number;
+        return r;
+}
+
+void service_idle_resume(Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX && !s->deploy; bank++) {
+                Generation *g = s->banks[bank];
+
+                if (bank == s->front || !g || g->is_stopping)
+                        continue;
+                if (!get(s) || s->idle->drain || leave(s->idle, g) < 0)
+                        generation_stop(g, s->settings->deploy.drain_timeout_usec);
+        }
+}
+
 static int lead_away(ServiceIdle *i, char **reterr_why) {
         Service *s = i->service;
         const Generation *g = service_current(s);
@@ -89,8 +119,7 @@ static int lead_away(ServiceIdle *i, char **reterr_why) {
         service_put_readers(s); /* a visitor of the new front must wake us from the first on */
         r = service_put_rule(s);
         if (r >= 0)
-                r = drain_new(s, g->bank, /* first_slot= */ 0, g->n_slots,
-                              s->settings->deploy.drain_delay_usec, on_drained, i, &i->drain);
+                r = leave(i, g);
         if (r < 0) {
                 s->front = front;
                 (void) service_put_rule(s);
@@ -98,8 +127,6 @@ static int lead_away(ServiceIdle *i, char **reterr_why) {
                 return r;
         }
 
-        i->drained_bank = g->bank;
-        i->drained_number = g->number;
         return 0;
 }
 
@@ -152,12 +179,9 @@ void service_idle_update(Service *s) {
                         i->look = timer_disarm(i->look);
                 return;
         }
-        if (!i) {
-                i = s->idle = calloc(1, sizeof(*i));
-                if (!i)
-                        return; /* and it stays awake */
-                i->service = s;
-        }
+        i = get(s);
+        if (!i) /* and it stays awake */
+                return;
         if (i->look)
                 return;
 

@@ -17,4 +17,8 @@ typedef struct ServiceIdle ServiceIdle;
 
 /* Something of the service has changed: looks begin, go on or end.  Cheap. */
 void service_idle_update(Service *s);
+
+/* Of one that comes back from before: a generation that visitors were being led away from is left. */
+void service_idle_resume(Service *s);
+
 ServiceIdle *service_idle_free(ServiceIdle *i);

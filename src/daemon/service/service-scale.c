@@ -64,6 +64,17 @@ static void drain_rest(Service *s, const Generation *g) {
         }
 }
 
+void service_scale_resume(Service *s) {
+        const Generation *g = service_current(s);
+        bool has_more = false;
+
+        for (unsigned i = g ? g->n_slots : 0; g && i < g->n_places; i++)
+                has_more |= g->slots[i].worker && !g->slots[i].is_let_go;
+        if (has_more && !g->is_stopping)
+                drain_rest(s, g);
+        service_scale_go_on(s);
+}
+
 static bool must_wait(const Service *s) {
         return s->deploy && !deploy_state_is_past_return(s->deploy->state);
 }

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "daemon/endpoint/connections.h"
+#include "daemon/endpoint/endpoint-adopt.h"
 #include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
@@ -54,8 +55,8 @@ static LogFields fields_of(const Service *s) {
         } while (false)
 #define service_log(s, level, format, ...) service_note(s, level, NULL, format, ##__VA_ARGS__)
 
-int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
-        _cleanup_(service_freep) Service *s = NULL;
+int service_new_empty(Manager *manager, const ServiceSettings *settings, Service **ret) {
+        Service *s;
 
         s = calloc(1, sizeof(*s));
         if (!s)
@@ -65,6 +66,18 @@ int service_new(Manager *manager, const ServiceSettings *settings, Service **ret
         s->settings = settings;
         TAILQ_INIT(&s->door_line);
         LIST_INIT(&s->hooks);
+        *ret = s;
+        return 0;
+}
+
+int service_new(Manager *manager, const ServiceSettings *settings, Service **ret) {
+        _cleanup_(service_freep) Service *s = NULL;
+        int r;
+
+        r = service_new_empty(manager, settings, &s);
+        if (r < 0)
+                return r;
+
         s->endpoints = calloc(settings->n_endpoints, sizeof(Endpoint *));
         if (!s->endpoints)
                 return -ENOMEM;
@@ -88,6 +101,7 @@ Service *service_free(Service *s) {
 
         if (s->is_leaving)
                 LIST_REMOVE(s, leaving_others);
+        state_remove(s->manager->state, "service", s->id);
         service_scale_end(s);
         s->scale_later = sd_event_source_disable_unref(s->scale_later);
         s->deploy = deploy_free(s->deploy);
@@ -141,14 +155,14 @@ static bool bank_serves(const Service *s, unsigned bank, const Endpoint *e) {
 }
 
 /* The rule of one endpoint: after a reload generations may hold different ones. */
-static int put_endpoint_rule(const Service *s, Endpoint *e, const ReuseRule *rule) {
+static ReuseRule rule_of(const Service *s, const Endpoint *e, const ReuseRule *rule) {
         ReuseRule own = *rule;
 
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (!bank_serves(s, bank, e))
                         memset(own.live[bank], 0, sizeof(own.live[bank]));
 
-        return endpoint_put_rule(e, &own, s->is_listening);
+        return own;
 }
 
 int service_put_rule(Service *s) {
@@ -156,7 +170,9 @@ int service_put_rule(Service *s) {
         int r;
 
         for (size_t i = 0; i < s->n_held; i++) {
-                r = put_endpoint_rule(s, s->endpoints[i], &rule);
+                const ReuseRule own = rule_of(s, s->endpoints[i], &rule);
+
+                r = endpoint_put_rule(s->endpoints[i], &own, s->is_listening);
                 if (r < 0) {
                         service_note(s, LOG_ERR, MESSAGE_RULE_NOT_REPLACED,
                                      "The rule of endpoint %s cannot be replaced: %s; the one before stays "
@@ -577,5 +593,44 @@ void service_on_generation_gone(Service *s, Generation *g) {
         else if (s->is_listening)
                 service_put_readers(s);
         service_store_update(s);
+        manager_on_service_changed(s->manager, s);
+}
+
+/* ---- over the end of a daemon ---- */
+
+static void resume_endpoints(Service *s) {
+        ReuseRule rule = make_rule(s);
+
+        for (size_t i = 0; i < s->n_held; i++) {
+                Endpoint *e = s->endpoints[i];
+                const ReuseRule own = rule_of(s, e, &rule);
+                int r = endpoint_resume(e, s->is_listening ? &own : NULL);
+
+                if (r < 0)
+                        service_note(s, LOG_ERR, MESSAGE_RULE_NOT_REPLACED,
+                                     "The rule of endpoint %s cannot be put in force: %s",
+                                     e->settings->name, reuse_strerror(r));
+        }
+}
+
+void service_resume(Service *s) {
+        LogFields fields = fields_of(s);
+
+        resume_endpoints(s);
+        if (s->is_listening)
+                service_put_readers(s);
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank]) {
+                        log_fields(LOG_INFO, &fields, "%s/%u: %u workers go on in %s",
+                                   s->settings->name, s->banks[bank]->number,
+                                   generation_n_workers(s->banks[bank]), bank_color(bank));
+                        generation_resume(s->banks[bank]);
+                }
+
+        service_scale_resume(s);
+        service_idle_resume(s);
+        if (s->deploy)
+                deploy_resume(s->deploy);
+        service_idle_update(s);
         manager_on_service_changed(s->manager, s);
 }

@@ -41,6 +41,7 @@ typedef enum ServiceState {
 #define SERVICE_RESULTS_MAX 64U
 
 struct Service {
+        uint64_t id;                     /* of its record; 0: it has none yet */
         Manager *manager;                /* borrowed */
         const ServiceSettings *settings; /* borrowed from the manager's Settings */
         Endpoint **endpoints; /* in the order of the settings; borrowed from the manager */
@@ -77,6 +78,10 @@ struct Service {
 
 /* Takes the endpoints that it names from @manager.  Returns 0 or a negative errno. */
 int service_new(Manager *manager, const ServiceSettings *settings, Service **ret);
+
+/* One that comes back from before, in two steps: empty; and, when all that it has is there, it goes on. */
+int service_new_empty(Manager *manager, const ServiceSettings *settings, Service **ret);
+void service_resume(Service *s);
 Service *service_free(Service *s);
 DEFINE_CLEANUP(Service, service_free)
 
@@ -195,6 +200,9 @@ int service_renew_bank(Service *s, unsigned bank);
 
 /* Does what a scale has asked for and a deploy had to come first. */
 void service_scale_go_on(Service *s);
+
+/* Of one that comes back from before: slots that are given up are drained. */
+void service_scale_resume(Service *s);
 
 /* Slots that are given up are no longer drained: the ports refuse. */
 void service_scale_end(Service *s);

@@ -23,6 +23,13 @@ struct Errand {
         bool is_late;
 };
 
+/* Of all that there are. */
+static unsigned n_running;
+
+unsigned errand_n_running(void) {
+        return n_running;
+}
+
 static int on_child(sd_event_source *source, const siginfo_t *info, void *userdata) {
         Errand *c = userdata;
         ErrandResult result = ERRAND_FAILED;
@@ -32,6 +39,7 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *userda
                 return 0;
 
         c->is_over = true;
+        n_running--;
         c->timer = timer_disarm(c->timer);
         (void) kill(-c->pid, SIGKILL); /* whom it left behind; its pid is taken until we return */
 
@@ -75,6 +83,7 @@ int errand_new_by_plan(sd_event *event, const SpawnPlan *plan, uint64_t timeout_
         r = spawn(plan, &c->pid, &pidfd, reterr_what);
         if (r < 0)
                 return r;
+        n_running++;
 
         r = sd_event_add_child_pidfd(event, &c->child, pidfd, WEXITED, on_child, c);
         if (r < 0)
@@ -120,6 +129,7 @@ Errand *errand_free(Errand *c) {
         if (c->pid > 0 && !c->is_over) {
                 (void) kill(-c->pid, SIGKILL);
                 (void) waitpid(c->pid, NULL, 0);
+                n_running--;
         }
 
         c->child = sd_event_source_disable_unref(c->child);

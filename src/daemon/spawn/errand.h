@@ -38,3 +38,6 @@ int errand_new_by_plan(sd_event *event, const SpawnPlan *plan, uint64_t timeout_
 /* Kills it if it still runs. */
 Errand *errand_free(Errand *c);
 DEFINE_CLEANUP(Errand, errand_free)
+
+/* How many run now, in the whole process. */
+unsigned errand_n_running(void);

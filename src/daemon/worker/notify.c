@@ -125,18 +125,23 @@ static int bind_to(const char *path, uid_t uid) {
 }
 
 int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
+        int fd = bind_to(path, uid);
+
+        return fd < 0 ? fd : notify_adopt(event, path, fd, ret);
+}
+
+int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
         n = calloc(1, sizeof(*n));
-        if (!n)
+        if (!n) {
+                (void) fd_close(fd);
                 return -ENOMEM;
+        }
 
         n->event = event;
-        n->fd = bind_to(path, uid);
-        if (n->fd < 0)
-                return n->fd;
-
+        n->fd = fd;
         n->path = strdup(path);
         if (!n->path)
                 return -ENOMEM;
@@ -173,6 +178,10 @@ Notify *notify_free(Notify *n) {
         free(n->path);
         free(n);
         return NULL;
+}
+
+int notify_fd(const Notify *n) {
+        return n->fd;
 }
 
 const char *notify_path(const Notify *n) {

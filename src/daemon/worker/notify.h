@@ -21,6 +21,11 @@ typedef struct Worker Worker;
  * nobody's what comes is dropped.  Returns 0 or a negative errno. */
 int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret);
 
+/* The same with a socket that is there already.
+ *
+ * @fd  taken always */
+int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret);
+
 /* From now on each message is reported to worker_on_message(), which must not free the worker. */
 void notify_give(Notify *n, Worker *worker);
 
@@ -29,6 +34,9 @@ Notify *notify_free(Notify *n);
 DEFINE_CLEANUP(Notify, notify_free)
 
 const char *notify_path(const Notify *n);
+
+/* Borrowed. */
+int notify_fd(const Notify *n);
 
 /* Reads what is queued now, without waiting: a worker that died may have spoken before. */
 void notify_drain(Notify *n);

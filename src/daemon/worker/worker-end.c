@@ -8,6 +8,8 @@
 #include "daemon/spawn/fd-protocol.h"
 
 static bool is_in(const ExitStatusSet *set, int code, int status) {
+        if (code == 0) /* nobody knows */
+                return false;
         if (code == CLD_EXITED)
                 return set->codes[status / 64] & (UINT64_C(1) << (status % 64));
 
@@ -22,7 +24,8 @@ bool worker_ended_well(const Worker *w) {
         if (w->end.si_code == CLD_EXITED)
                 return w->end.si_status == 0;
 
-        return w->was_asked && !w->was_cut && w->end.si_status == w->build->service->kill_signal;
+        return w->end.si_code != 0 && w->was_asked && !w->was_cut &&
+               w->end.si_status == w->build->service->kill_signal;
 }
 
 void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes) {
@@ -34,6 +37,9 @@ void worker_describe_end(const Worker *w, char *buffer, size_t size_bytes) {
         else if (w->why_not_started)
                 snprintf(buffer, size_bytes, "worker %u was not started: %s", w->slot,
                          w->why_not_started);
+        else if (w->end.si_code == 0)
+                snprintf(buffer, size_bytes, "worker %u (pid %d) has ended, nobody knows how%s",
+                         w->slot, (int) w->pid, when);
         else if (w->end.si_code == CLD_EXITED)
                 snprintf(buffer, size_bytes, "worker %u (pid %d) exited with status %d%s", w->slot,
                          (int) w->pid, w->end.si_status, when);
@@ -67,7 +73,7 @@ int worker_put_end(const Worker *w, char ***variables) {
         int r;
 
         r = environment_put(variables, "SERVICE_RESULT=%s", result_of(w));
-        if (r < 0 || w->why_not_started)
+        if (r < 0 || w->why_not_started || w->end.si_code == 0)
                 return r;
 
         r = environment_put(variables, "EXIT_CODE=%s", code);

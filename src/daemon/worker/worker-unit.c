@@ -297,12 +297,28 @@ int worker_unit_new(Worker *w, WorkerUnit **ret, char *reterr_why, size_t size_b
         return 0;
 }
 
+int worker_unit_adopt(Worker *w, WorkerUnit **ret) {
+        static const Phase phases[WORKER_STATE_MAX] = {
+                [WORKER_STARTING] = PHASE_STARTING,
+                [WORKER_READY] = PHASE_RUNNING,
+                [WORKER_STOPPING] = PHASE_STOPPING,
+        };
+        char why[256];
+        int r;
+
+        r = worker_unit_new(w, ret, why, sizeof(why));
+        if (r >= 0)
+                (*ret)->phase = phases[w->state];
+        return r;
+}
+
 /* Nobody of it may keep our sockets. */
 WorkerUnit *worker_unit_free(WorkerUnit *u) {
         if (!u)
                 return NULL;
 
-        if (u->unit && u->phase != PHASE_ASKING && !is_over(systemd1_unit_state(u->unit)))
+        if (u->unit && u->phase != PHASE_ASKING && !is_over(systemd1_unit_state(u->unit)) &&
+            !u->worker->generation->service->manager->is_adopting)
                 (void) systemd1_unit_stop(u->unit);
         u->unit = systemd1_unit_free(u->unit);
         free(u);

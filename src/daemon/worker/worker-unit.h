@@ -26,6 +26,9 @@ typedef struct WorkerUnit WorkerUnit;
  *
  * Returns 0 or a negative errno, with half a sentence in @reterr_why. */
 int worker_unit_new(Worker *w, WorkerUnit **ret, char *reterr_why, size_t size_bytes);
+
+/* The same with one that a worker that comes back from before has already.  Returns 0 or a negative errno. */
+int worker_unit_adopt(Worker *w, WorkerUnit **ret);
 WorkerUnit *worker_unit_free(WorkerUnit *u);
 DEFINE_CLEANUP(WorkerUnit, worker_unit_free)
 

@@ -60,7 +60,7 @@ static LogFields fields_of(const Worker *w) {
 #define worker_log(w, level, format, ...) worker_note(w, level, NULL, format, ##__VA_ARGS__)
 
 pid_t worker_main_pid(const Worker *w) {
-        return w->unit ? worker_unit_pid(w->unit) : w->main ? main_process_pid(w->main) : w->pid;
+        return w->unit ? worker_unit_pid(w->unit) : w->main ? process_pid(w->main) : w->pid;
 }
 
 /* For people: a unit's may be another each time. */
@@ -70,6 +70,17 @@ pid_t worker_pid(const Worker *w) {
 
 static sd_event *event_of(const Worker *w) {
         return w->generation->service->manager->event;
+}
+
+static State *state_of(const Worker *w) {
+        return w->generation->service->manager->state;
+}
+
+/* Returns NULL. */
+static Process *forget_process(const Worker *w, Process *p) {
+        if (p)
+                state_release_fd(state_of(w), process_fd(p));
+        return process_free(p);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata);
@@ -132,7 +143,14 @@ static void worker_set_state(Worker *w, WorkerState state) {
 }
 
 /* The process group is named by the pid, which stays taken until we reap it, and as long as there is
- * anybody in its session. */
+ * anybody in its session.  Somebody else may have reaped it: then it must not be a process again. */
+static bool group_is_ours(const Worker *w) {
+        if (w->process && process_is_foreign(w->process) && w->has_ended)
+                return kill(w->pid, 0) < 0 && errno == ESRCH;
+
+        return !w->has_left_main || getsid(worker_main_pid(w)) == w->pid;
+}
+
 static void kill_group(const Worker *w, int signal_number) {
         if (w->unit) {
                 worker_unit_kill(w->unit, signal_number);
@@ -145,8 +163,8 @@ static void kill_group(const Worker *w, int signal_number) {
         }
 
         if (w->main)
-                (void) main_process_signal(w->main, signal_number);
-        if (w->pid > 0 && (!w->has_left_main || getsid(worker_main_pid(w)) == w->pid))
+                (void) process_signal(w->main, signal_number);
+        if (w->pid > 0 && group_is_ours(w))
                 (void) kill(-w->pid, signal_number); /* ESRCH: all are gone */
 }
 
@@ -197,12 +215,12 @@ int worker_signal(const Worker *w, int signal_number) {
         if (w->unit)
                 return worker_unit_signal(w->unit, signal_number);
         if (w->main)
-                return main_process_signal(w->main, signal_number);
+                return process_signal(w->main, signal_number);
 
-        if (w->pid == 0 || w->has_ended)
+        if (!w->process || w->has_ended)
                 return -ESRCH;
 
-        return kill(w->pid, signal_number) < 0 ? -errno : 0;
+        return process_signal(w->process, signal_number);
 }
 
 void worker_kill(Worker *w) {
@@ -384,11 +402,14 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void on_child_end(Worker *w, const siginfo_t *info) {
+/* The pid, and with it the name of the group, is taken until we return. */
+static void on_process(const siginfo_t *end, void *userdata) {
+        Worker *w = userdata;
+
         if (!w->main)
                 notify_drain(w->notify); /* MAINPID, perhaps */
         if (!w->main) {
-                on_end(w, info);
+                on_end(w, end);
                 return;
         }
 
@@ -396,36 +417,15 @@ static void on_child_end(Worker *w, const siginfo_t *info) {
         worker_log(w, LOG_DEBUG, "has left its work to %d", (int) worker_main_pid(w));
 }
 
-/* The pid, and with it the name of the group, is taken until we have reaped it. */
-static int on_child(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        Worker *w = userdata;
-        pid_t pid = w->pid;
-        siginfo_t info = { 0 };
-
-        if (waitid(P_PIDFD, (id_t) fd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-                return 0;
-
-        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        on_child_end(w, &info);
-        (void) waitpid(pid, NULL, 0);
-        return 0;
-}
-
 /* ---- what it says ---- */
 
-static void on_main_end(int code, int status, void *userdata) {
-        Worker *w = userdata;
-        siginfo_t end = { 0 };
-
-        end.si_pid = worker_main_pid(w);
-        end.si_code = code;
-        end.si_status = status;
-        on_end(w, &end);
+static void on_main_end(const siginfo_t *end, void *userdata) {
+        on_end(userdata, end);
 }
 
 /* MAINPID.  Back to the one that we started is possible, too. */
 static void take_main(Worker *w, pid_t pid) {
-        MainProcess *other = NULL;
+        Process *other = NULL;
         int r;
 
         if (pid == worker_main_pid(w) || (pid == w->pid && w->has_left_main))
@@ -441,7 +441,7 @@ static void take_main(Worker *w, pid_t pid) {
                 }
         }
 
-        w->main = main_process_free(w->main);
+        w->main = forget_process(w, w->main);
         w->main = other;
         worker_log(w, LOG_INFO, "says that its main process is %d", (int) pid);
 }
@@ -495,28 +495,17 @@ static void reap(Worker *w) {
         kill_group(w, SIGKILL);
         if (!w->has_left_main)
                 (void) waitpid(w->pid, NULL, 0);
-        w->child = sd_event_source_disable_unref(w->child);
+        w->process = forget_process(w, w->process);
         w->pid = 0;
 }
 
-/* By its descriptor: sd_event_add_child_pidfd(3) would read in /proc whose it is, for each worker.
- *
- * @pidfd  taken always */
-static int watch_child(Worker *w, int pidfd) {
-        int r;
+int worker_take_process(Worker *w, pid_t pid, int pidfd) {
+        w->pid = pid;
+        return process_new(event_of(w), pid, pidfd, on_process, w, &w->process);
+}
 
-        r = sd_event_add_io(event_of(w), &w->child, pidfd, EPOLLIN, on_child, w);
-        if (r < 0) {
-                (void) fd_close(pidfd);
-                return r;
-        }
-
-        r = sd_event_source_set_io_fd_own(w->child, 1);
-        if (r < 0)
-                return r;
-
-        /* A slot without a worker leaves the rule before anybody else is looked after. */
-        return sd_event_source_set_priority(w->child, SD_EVENT_PRIORITY_IMPORTANT);
+int worker_take_main(Worker *w, pid_t pid, int pidfd) {
+        return process_new(event_of(w), pid, pidfd, on_main_end, w, &w->main);
 }
 
 /* Returns 0 or a negative errno, and then there is no process. */
@@ -527,7 +516,7 @@ static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
         r = spawn_worker(w, &pidfd, &what);
         if (r >= 0) {
                 what = "watch";
-                r = watch_child(w, pidfd);
+                r = process_new(event_of(w), w->pid, pidfd, on_process, w, &w->process);
                 if (r >= 0 && w->build->service->type == SERVICE_TYPE_EXEC)
                         r = readiness_new(w, &w->readiness);
                 if (r < 0)
@@ -610,9 +599,8 @@ static int begin(Worker *w) {
         return r;
 }
 
-int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
-        _cleanup_(worker_freep) Worker *w = NULL;
-        int r;
+int worker_new(Generation *g, unsigned slot, Build *build, Worker **ret) {
+        Worker *w;
 
         w = calloc(1, sizeof(*w));
         if (!w)
@@ -622,7 +610,18 @@ int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
         w->build = build_ref(build);
         w->slot = slot;
         w->watchdog_usec = build->service->watchdog_usec;
-        r = begin(w);
+        w->deadline_usec = USEC_INFINITY;
+        *ret = w;
+        return 0;
+}
+
+int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
+        _cleanup_(worker_freep) Worker *w = NULL;
+        int r;
+
+        r = worker_new(g, slot, build, &w);
+        if (r >= 0)
+                r = begin(w);
         if (r < 0)
                 return r;
 
@@ -631,19 +630,41 @@ int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
         return 0;
 }
 
+void worker_resume(Worker *w) {
+        int r = 0;
+
+        (void) timer_arm_at(event_of(w), &w->timer, w->deadline_usec, on_timer, w);
+        feed_watchdog(w);
+
+        if (w->build->service->unit && !w->has_ended)
+                r = worker_unit_adopt(w, &w->unit);
+        else if (w->pid == 0 && !w->was_asked &&
+                 !w->has_ended) /* before its process: begins anew */
+                r = worker_commands_new(w, &w->build->service->exec_start_pre, "exec_start_pre",
+                                        NULL, USEC_INFINITY, on_pre, w, &w->commands);
+        else if (w->has_ended || w->pid == 0)
+                end_in_next_turn(w);
+        else if (w->state == WORKER_STARTING && w->build->service->type == SERVICE_TYPE_EXEC)
+                r = readiness_new(w, &w->readiness);
+        if (r < 0)
+                set_deadline(w, 0);
+}
+
 Worker *worker_free(Worker *w) {
         if (!w)
                 return NULL;
 
-        if (w->pid > 0 && !w->has_ended)
+        if (w->pid > 0 && !w->has_ended && !w->generation->service->manager->is_adopting)
                 reap(w);
 
-        w->child = sd_event_source_disable_unref(w->child);
+        w->process = forget_process(w, w->process);
         w->unit = worker_unit_free(w->unit);
-        w->main = main_process_free(w->main);
+        w->main = forget_process(w, w->main);
         w->watchdog = timer_disarm(w->watchdog);
         w->timer = timer_disarm(w->timer);
         w->readiness = readiness_free(w->readiness);
+        if (w->notify)
+                state_release_fd(state_of(w), notify_fd(w->notify));
         w->notify = notify_free(w->notify);
         w->commands = worker_commands_free(w->commands);
         w->build = build_unref(w->build);

@@ -48,9 +48,9 @@ struct Worker {
         uint64_t stop_timeout_usec;
         WorkerCommands *commands; /* that run before it or after it; NULL: none does now */
         pid_t pid;                /* 0: not started yet */
-        sd_event_source *child;   /* owns the pidfd */
+        Process *process;         /* that one; NULL: there is none */
         WorkerUnit *unit;         /* in place of a process of ours; NULL: there is none */
-        MainProcess *main;        /* another one than we started; NULL: the one that we started */
+        Process *main;            /* another one than we started; NULL: the one that we started */
         bool has_left_main;       /* the one that we started is gone, and @main is still there */
         sd_event_source *timer;   /* of the state */
         uint64_t deadline_usec;   /* of the timer; USEC_INFINITY: none */
@@ -72,6 +72,15 @@ struct Worker {
  *
  * What fails is logged.  Returns 0 or a negative errno, and then there is no process. */
 int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret);
+
+/* One that comes back from before, in three steps: without a process, which is given to it and watched, and
+ * then it goes on.
+ *
+ * @pidfd  taken always */
+int worker_new(Generation *g, unsigned slot, Build *build, Worker **ret);
+int worker_take_process(Worker *w, pid_t pid, int pidfd);
+int worker_take_main(Worker *w, pid_t pid, int pidfd);
+void worker_resume(Worker *w);
 
 /* Its service has other settings; those that apply now do. */
 void worker_reload(Worker *w);

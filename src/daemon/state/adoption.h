@@ -1,0 +1,73 @@
+#pragma once
+
+/* Going on where another daemon stopped: what its state is read with.
+ *
+ * First all objects are made, of which none does anything yet; then the sockets come back, with the rule
+ * that the services want; then everything wakes up.  What is missing costs what it belongs to and is
+ * logged; only a state that cannot be understood at all is refused. */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "daemon/state/state-log.h"
+#include "daemon/state/state.h"
+#include "settings/settings.h"
+
+/* A descriptor that came, and under which name. */
+typedef struct AdoptedFd {
+        char name[STATE_NAME_SIZE];
+        int fd; /* -EBADF: somebody has taken it */
+} AdoptedFd;
+
+/* What came: the log and descriptors by name. */
+struct Legacy {
+        StateLog *log;
+        AdoptedFd *fds;
+        size_t n_fds;
+};
+
+typedef struct Adoption {
+        Manager *manager; /* borrowed, as all that follows */
+        State *state;
+        Legacy *legacy;
+        Settings **settings; /* by number; references */
+        size_t n_settings;
+        Endpoint **endpoints; /* all that there are, owned until somebody takes them */
+        size_t n_endpoints;
+} Adoption;
+
+/* Takes what a re-exec has left for us; see reexec.h.  Returns 1; 0: nothing was; or a negative errno. */
+int legacy_from_exec(Legacy *ret);
+
+/* Closes what nobody has taken. */
+void legacy_done(Legacy *l);
+
+/* A descriptor that is no object's; -ENOENT. */
+int legacy_take_fd(Legacy *l, const char *name);
+
+/* The descriptor of that name, which the caller owns from now on and which keeps the name; -ENOENT. */
+int adoption_take_fd(Adoption *a, const char *name);
+
+/* Borrowed; NULL: there is none of that number. */
+Settings *adoption_settings(const Adoption *a, uint64_t number);
+Endpoint *adoption_endpoint(const Adoption *a, uint64_t id);
+
+/* A record as JSON, the caller's.  Returns 0; -EBADMSG; -ENOENT; another negative errno. */
+int legacy_get(const Legacy *l, const char *key, json_t **ret);
+
+/* Whether we would understand it: tries all that can be tried without the descriptors.
+ *
+ * @reterr_why  a sentence, the caller's
+ *
+ * Returns 0 or a negative errno. */
+int legacy_check(const Legacy *l, char **reterr_why);
+
+/* Makes of @m, which is new but has the log, what the other one was.
+ *
+ * @legacy  the rest; what nobody takes stays there
+ *
+ * Returns 0; or a negative errno, which is logged, and then the manager can only be freed. */
+int adopt(Manager *m, Legacy *legacy);

@@ -1,0 +1,333 @@
+#include "daemon/state/state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "config.h"
+#include "daemon/manager.h"
+#include "daemon/state/state-config.h"
+#include "daemon/state/state-endpoint.h"
+#include "daemon/state/state-fields.h"
+#include "daemon/state/state-service.h"
+
+#define KEY_SIZE 32U
+
+/* ---- descriptors ---- */
+
+static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+/* A letter, and a number to the base of 36. */
+static void format_name(char kind, uint64_t number, char name[static STATE_NAME_SIZE]) {
+        char *at = name + STATE_NAME_SIZE - 1;
+        size_t n;
+
+        *at = '\0';
+        do
+                *--at = digits[number % 36];
+        while ((number /= 36) > 0 && at > name + 1);
+        *--at = kind;
+
+        n = (size_t) (name + STATE_NAME_SIZE - at);
+        memmove(name, at, n);
+}
+
+static int make_room_for_fd(State *st, int fd) {
+        size_t n = st->n_fds > 0 ? st->n_fds : 64;
+        uint64_t *longer;
+
+        if ((size_t) fd < st->n_fds)
+                return 0;
+
+        while (n <= (size_t) fd)
+                n *= 2;
+        longer = reallocarray(st->names, n, sizeof(*longer));
+        if (!longer)
+                return -ENOMEM;
+
+        memset(longer + st->n_fds, 0, (n - st->n_fds) * sizeof(*longer));
+        st->names = longer;
+        st->n_fds = n;
+        return 0;
+}
+
+/* The letter is kept in the lowest byte. */
+static uint64_t pack_name(char kind, uint64_t number) {
+        return number << 8 | (uint8_t) kind;
+}
+
+static void unpack_name(uint64_t packed, char name[static STATE_NAME_SIZE]) {
+        format_name((char) (packed & UINT8_MAX), packed >> 8, name);
+}
+
+int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]) {
+        int r;
+
+        assert(fd >= 0);
+
+        r = make_room_for_fd(st, fd);
+        if (r < 0)
+                return r;
+
+        if (st->names[fd] == 0)
+                st->names[fd] = pack_name(kind, ++st->n_names);
+        unpack_name(st->names[fd], ret);
+        return 0;
+}
+
+int state_keep_name(State *st, int fd, const char *name) {
+        char *end;
+        uint64_t number = strtoull(name + 1, &end, 36);
+        int r;
+
+        r = make_room_for_fd(st, fd);
+        if (r >= 0)
+                st->names[fd] = pack_name(name[0], number);
+        return r;
+}
+
+void state_release_fd(State *st, int fd) {
+        if (st && fd >= 0 && (size_t) fd < st->n_fds)
+                st->names[fd] = 0;
+}
+
+/* ---- records ---- */
+
+int state_put(State *st, const char *key, json_t *object) {
+        _cleanup_state_json_ json_t *own = object;
+        _cleanup_free_ char *text = NULL;
+
+        if (!own)
+                return -ENOMEM;
+
+        text = json_dumps(own, JSON_COMPACT);
+        return text ? state_log_put(st->log, key, text) : -ENOMEM;
+}
+
+void state_remove(State *st, const char *family, uint64_t id) {
+        char key[KEY_SIZE];
+
+        if (!st || id == 0)
+                return;
+
+        snprintf(key, sizeof(key), "%s/%" PRIu64, family, id);
+        (void) state_log_remove(st->log, key); /* else a successor drops it */
+}
+
+static int note_use(State *st, uint64_t number) {
+        uint64_t *longer;
+
+        for (size_t i = 0; i < st->n_in_use; i++)
+                if (st->in_use[i] == number)
+                        return 0;
+
+        longer = reallocarray(st->in_use, st->n_in_use + 1, sizeof(*longer));
+        if (!longer)
+                return -ENOMEM;
+        st->in_use = longer;
+        st->in_use[st->n_in_use++] = number;
+        return 0;
+}
+
+/* After everything was written: what was not named is not needed. */
+static void remove_unused_settings(State *st) {
+        for (size_t i = state_log_n_records(st->log); i-- > 0;) {
+                const char *key = state_log_key(st->log, i);
+                bool is_used = strncmp(key, "config/", strlen("config/")) != 0;
+
+                for (size_t k = 0; k < st->n_in_use && !is_used; k++)
+                        is_used = strtoull(key + strlen("config/"), NULL, 10) == st->in_use[k];
+                if (!is_used)
+                        (void) state_log_remove(st->log, key);
+        }
+}
+
+int state_name_settings(State *st, Settings *s, uint64_t *ret) {
+        char key[KEY_SIZE];
+        int r;
+
+        if (s->id == 0) {
+                snprintf(key, sizeof(key), "config/%" PRIu64, st->n_configs + 1);
+                r = state_put(st, key, state_config_save(s));
+                if (r < 0)
+                        return r;
+                s->id = ++st->n_configs;
+        }
+
+        *ret = s->id;
+        return note_use(st, s->id);
+}
+
+static int put_daemon(State *st) {
+        const Manager *m = st->manager;
+        json_t *object = json_object();
+        uint64_t now = 0, next = 0;
+        int r;
+
+        r = object ? state_name_settings(st, m->settings, &now) : -ENOMEM;
+        if (r >= 0 && m->settings_next)
+                r = state_name_settings(st, m->settings_next, &next);
+        if (r >= 0)
+                r = state_put_uint64(object, "version", STATE_VERSION);
+        if (r >= 0)
+                r = state_put_text(object, "program", PROJECT_VERSION);
+        if (r >= 0)
+                r = state_put_uint64(object, "settings", now);
+        if (r >= 0)
+                r = state_put_uint64(object, "settings_next", next);
+        if (r >= 0)
+                r = state_put_uint64(object, "seed", m->seed);
+        if (r >= 0)
+                r = state_put_uint64(object, "n_notify_sockets", m->n_notify_sockets);
+        if (r >= 0)
+                r = state_put_uint64(object, "n_cut", m->n_cut);
+        if (r >= 0 && m->is_stopping)
+                r = state_put_json(object, "is_stopping", json_true());
+        if (r >= 0)
+                r = state_put_uint64(object, "n_names", st->n_names);
+        if (r >= 0)
+                r = state_put_uint64(object, "n_configs", st->n_configs);
+        if (r >= 0)
+                r = state_put_uint64(object, "n_objects", st->n_objects);
+        if (r >= 0)
+                r = state_put_uint64(object, "n_adopted", st->n_adopted);
+        if (r < 0) {
+                json_decref(object);
+                return r;
+        }
+
+        return state_put(st, "daemon", object);
+}
+
+static int put_endpoint(State *st, Endpoint *e) {
+        char key[KEY_SIZE];
+
+        if (e->id == 0)
+                e->id = ++st->n_objects;
+        snprintf(key, sizeof(key), "endpoint/%" PRIu64, e->id);
+        return state_put(st, key, state_endpoint_save(st, e));
+}
+
+static int put_service(State *st, Service *s) {
+        char key[KEY_SIZE];
+        int r = 0;
+
+        if (s->id == 0)
+                s->id = ++st->n_objects;
+        for (size_t i = 0; i < s->n_held && r >= 0; i++)
+                if (s->endpoints[i]->id == 0)
+                        r = put_endpoint(st, s->endpoints[i]);
+        if (r < 0)
+                return r;
+
+        snprintf(key, sizeof(key), "service/%" PRIu64, s->id);
+        return state_put(st, key, state_service_save(st, s));
+}
+
+/* What workers have stored is closed without a word to us: its names are new each time. */
+static void forget_stored(State *st) {
+        for (size_t fd = 0; fd < st->n_fds; fd++)
+                if ((st->names[fd] & UINT8_MAX) == 'w')
+                        st->names[fd] = 0;
+}
+
+int state_write_all(State *st) {
+        Manager *m = st->manager;
+        Service *s;
+        int r = 0;
+
+        st->n_in_use = 0;
+        forget_stored(st);
+        for (size_t i = 0; i < m->n_endpoints && r >= 0; i++)
+                r = put_endpoint(st, m->endpoints[i]);
+        for (size_t i = 0; i < m->n_services && r >= 0; i++) {
+                s = m->services[i];
+                for (size_t k = s->n_endpoints; k < s->n_held && r >= 0; k++)
+                        r = put_endpoint(st, s->endpoints[k]);
+                if (r >= 0)
+                        r = put_service(st, s);
+        }
+        LIST_FOREACH(s, &m->leaving, leaving_others) {
+                for (size_t k = 0; k < s->n_held && r >= 0; k++)
+                        r = put_endpoint(st, s->endpoints[k]);
+                if (r >= 0)
+                        r = put_service(st, s);
+        }
+
+        if (r >= 0)
+                r = put_daemon(st);
+        if (r >= 0)
+                remove_unused_settings(st);
+        return r;
+}
+
+int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret_fds,
+                    size_t *ret_n_fds) {
+        _cleanup_free_ int *fds = calloc(st->n_fds + n_others, sizeof(int));
+        json_t *object = json_object();
+        size_t n = 0;
+        int r = fds && object ? 0 : -ENOMEM;
+
+        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++) {
+                char name[STATE_NAME_SIZE];
+
+                if (st->names[fd] == 0)
+                        continue;
+                unpack_name(st->names[fd], name);
+                r = state_put_json(object, name, json_integer((json_int_t) fd));
+                fds[n++] = (int) fd;
+        }
+        for (size_t i = 0; i < n_others && r >= 0; i++) {
+                r = state_put_json(object, others[i].name, json_integer(others[i].fd));
+                fds[n++] = others[i].fd;
+        }
+        if (r < 0) {
+                json_decref(object);
+                return r;
+        }
+
+        r = state_put(st, "fds", object);
+        if (r < 0)
+                return r;
+        *ret_fds = TAKE_PTR(fds);
+        *ret_n_fds = n;
+        return 0;
+}
+
+/* ---- birth and death ---- */
+
+int state_new(Manager *manager, StateLog *log, State **ret) {
+        _cleanup_(state_freep) State *st = NULL;
+        int r;
+
+        st = calloc(1, sizeof(*st));
+        if (!st) {
+                (void) state_log_free(log);
+                return -ENOMEM;
+        }
+
+        st->manager = manager;
+        st->log = log;
+        r = log ? 0 : state_log_new(&st->log);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(st);
+        return 0;
+}
+
+State *state_free(State *st) {
+        if (!st)
+                return NULL;
+
+        st->log = state_log_free(st->log);
+        free(st->names);
+        free(st->in_use);
+        free(st);
+        return NULL;
+}

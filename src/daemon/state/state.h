@@ -1,0 +1,94 @@
+#pragma once
+
+/* What a successor needs in order to go on where we stopped: the meaning of every descriptor, and how far
+ * everything is.  A log in a memfd has it, a record for the daemon, for each Settings that somebody still
+ * stands on, for each endpoint and each service.
+ *
+ *      daemon       counters, the seed of the hashes, which Settings count
+ *      config/ID    the texts that a Settings was made of
+ *      endpoint/ID  its sockets, in the order of their indices
+ *      service/ID   its builds, generations, workers, deploy, results
+ *      fds          for a re-exec only: numbers of the descriptors
+ *
+ * Records speak of descriptors by names.  The successor is given both, by exec or by the store above us.
+ * Times in it are points on CLOCK_MONOTONIC: what is left of a deadline needs no sum. */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "daemon/state/state-log.h"
+#include "settings/settings.h"
+
+typedef struct Endpoint Endpoint;
+typedef struct Legacy Legacy;
+typedef struct Manager Manager;
+typedef struct Service Service;
+
+#define STATE_VERSION   1 /* of the meaning of the records */
+#define STATE_NAME_SIZE 9 /* of a descriptor, with the NUL: k30 */
+
+typedef struct State State;
+
+struct State {
+        Manager *manager; /* borrowed */
+        StateLog *log;
+        uint64_t n_names;   /* ever given to a descriptor */
+        uint64_t n_configs; /* ever kept */
+        uint64_t n_objects; /* services and endpoints, ever */
+        uint64_t n_adopted; /* how often somebody has gone on where another stopped */
+        uint64_t *names;    /* by descriptor; 0: it has none */
+        size_t n_fds;       /* of @names */
+        uint64_t *in_use;   /* numbers of Settings, while everything is written */
+        size_t n_in_use;
+};
+
+/* @log  taken always, to be gone on with; NULL: a new one
+ *
+ * Returns 0 or a negative errno. */
+int state_new(Manager *manager, StateLog *log, State **ret);
+State *state_free(State *st);
+DEFINE_CLEANUP(State, state_free)
+
+/* The name of a descriptor, given to it now if it has none.
+ *
+ * @kind  a letter that begins it: s listening socket, n notify socket, p pidfd
+ *
+ * Returns 0 or -ENOMEM. */
+int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]);
+
+/* The name that it has from before.  Returns 0 or -ENOMEM. */
+int state_keep_name(State *st, int fd, const char *name);
+
+/* It will be closed.  @st and @fd may be none. */
+void state_release_fd(State *st, int fd);
+
+/* The number by which a record names the Settings, whose own record is written if it is not yet.
+ *
+ * Returns 0 or a negative errno. */
+int state_name_settings(State *st, Settings *s, uint64_t *ret);
+
+/* An endpoint or a service is no more: @family is "endpoint" or "service".  @st may be NULL. */
+void state_remove(State *st, const char *family, uint64_t id);
+
+/* Writes everything anew, and removes Settings that nobody stands on any more.  Returns 0 or a negative errno. */
+int state_write_all(State *st);
+
+/* A descriptor that is no object's. */
+typedef struct StateFd {
+        const char *name;
+        int fd;
+} StateFd;
+
+/* Writes the record "fds", which says under which numbers a successor by exec finds all that have names.
+ *
+ * @ret_fds  all of them, the caller's list
+ *
+ * Returns 0 or a negative errno. */
+int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret_fds,
+                    size_t *ret_n_fds);
+
+/* Puts a record.  @object is taken always; NULL is -ENOMEM.  Returns 0 or a negative errno. */
+int state_put(State *st, const char *key, json_t *object);
