@@ -26,8 +26,6 @@
 #define WHY_SIZE_BYTES 512
 #define UNIT_END_USEC \
         (30 * USEC_PER_SEC) /* for systemd, to say that a unit that was killed has ended */
-#define UNIT_END_USEC \
-        (30 * USEC_PER_SEC) /* for systemd, to say that a unit that was killed has ended */
 
 static const char *const state_names[WORKER_STATE_MAX] = {
         [WORKER_STARTING] = "starting",
