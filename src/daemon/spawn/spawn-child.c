@@ -51,7 +51,8 @@ static int arrange_fds(const SpawnPlan *p, int *fds) {
         fds[0] = p->stdin_fd;
         fds[1] = p->stdout_fd;
         fds[2] = p->stderr_fd;
-        memcpy(fds + SPAWN_FIRST_FD, p->fds, p->n_fds * sizeof(int));
+        if (p->n_fds > 0)
+                memcpy(fds + SPAWN_FIRST_FD, p->fds, p->n_fds * sizeof(int));
         r = fd_arrange(fds, n_fds, 0);
         if (r < 0)
                 return r;
