@@ -140,14 +140,11 @@ full_counts() {
 lint_scripts() {
     has shellcheck || { echo "shellcheck is not installed" && return 77; }
     # shellcheck disable=SC2046 # names of files without spaces
-    shellcheck .ci/run $(find config tests -name '*.sh' ! -path '*/www/*')
+    shellcheck .ci/run debian/*.postinst debian/*.postrm $(find config tests -name '*.sh' ! -path '*/www/*')
 }
 
 lint_manuals() {
-    has mandoc || { echo "mandoc is not installed" && return 77; }
-    for page in man/*.[1-8] build/test/man/*.[1-8]; do
-        mandoc -Tlint -W warning "$page" || return 1
-    done
+    sh tests/check-manuals.sh man/*.[1-8] build/test/man/*.[1-8]
 }
 
 say "packages"
@@ -173,6 +170,7 @@ check "format" sh tests/check-format.sh
 check "scripts" lint_scripts
 check "manuals" lint_manuals
 check "install" sh tests/check-install.sh build/test
+check "Debian packages" sh tests/package.sh
 check "cases of the library" sh tests/cases.sh
 if [ -n "$long" ]; then
     check "coverage of the library" sh tests/coverage.sh

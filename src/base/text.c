@@ -142,6 +142,19 @@ int strv_consume(char ***list, char *word) {
         return 0;
 }
 
+char *strv_join(char *const *list, const char *between) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0;
+        FILE *stream = open_memstream(&text, &size);
+
+        if (!stream)
+                return NULL;
+
+        STRV_FOREACH(word, list)
+                fprintf(stream, "%s%s", word == list ? "" : between, *word);
+        return fclose(stream) == 0 ? TAKE_PTR(text) : NULL;
+}
+
 int strv_push(char ***list, const char *word) {
         char *copy = strdup(word);
 

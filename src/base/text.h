@@ -31,6 +31,9 @@ DEFINE_CLEANUP(char *, strv_free)
 size_t strv_length(char *const *list);
 bool strv_contains(char *const *list, const char *word);
 
+/* All words with @between between them, the caller's; NULL when there is no memory. */
+char *strv_join(char *const *list, const char *between);
+
 /* Appends a copy of @word.  Returns 0 or -ENOMEM, then *list is unchanged. */
 int strv_push(char ***list, const char *word);
 

@@ -95,14 +95,15 @@ static uint64_t call_usec(const Ctl *c) {
         return c->timeout_usec == USEC_INFINITY ? CALL_USEC : c->timeout_usec;
 }
 
-/* A user's own daemon first, then the system's. */
+/* A daemon of our own first, then the system's.  Within a unit RUNTIME_DIRECTORY is that unit's, and may have
+ * nothing to do with us. */
 static char *usual_path(void) {
         _cleanup_free_ char *directory = runtime_directory();
         char *path;
 
         if (directory && asprintf(&path, "%s/control", directory) < 0)
                 return NULL;
-        if (directory && (geteuid() == 0 || access(path, F_OK) == 0 || getenv("RUNTIME_DIRECTORY")))
+        if (directory && access(path, F_OK) == 0)
                 return path;
 
         if (directory)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "config.h"
@@ -41,11 +42,16 @@ static void print_lines(const Problems *p) {
                 fprintf(stderr, "and %zu more problems\n", p->n_left_out);
 }
 
-/* Absolute, since the daemon stands elsewhere. */
+/* Absolute, since the daemon stands elsewhere.  Links stay: whose they are is the daemon's to judge. */
 static char *absolute(const char *file) {
-        char *path = realpath(file, NULL);
+        _cleanup_free_ char *here = NULL;
+        char *path;
 
-        return path ? path : strdup(file);
+        if (file[0] == '/')
+                return strdup(file);
+
+        here = getcwd(NULL, 0);
+        return here && asprintf(&path, "%s/%s", here, file) >= 0 ? path : NULL;
 }
 
 static json_t *change_from_row(const json_t *row) {

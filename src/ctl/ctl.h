@@ -48,8 +48,8 @@ typedef struct Ctl {
         bool follow;
         bool diff;
         bool mdoc;
-        const char *completion; /* a shell's name; NULL: not asked for */
         int n_behind;           /* words behind "--"; -1: there was none */
+        const char *completion; /* a shell's name; NULL: not asked for */
         const char *wait_for;
 
         DeployOptions deploy;

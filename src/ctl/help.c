@@ -8,8 +8,9 @@
 #include "ctl/output.h"
 #include "ctl/verb.h"
 
-#define COLUMN 28
-#define WIDTH  80
+#define COLUMN     28
+#define WIDTH      80
+#define MDOC_WIDTH 76
 
 /* Words, broken to lines that begin at COLUMN. */
 static void print_wrapped(const char *words, unsigned column) {
@@ -78,19 +79,51 @@ static void print_one(const Verb *v) {
 
 /* ---- for the manual ---- */
 
-/* A sentence ends its line, and nothing begins like a macro. */
-static void print_mdoc_text(const char *words) {
-        for (; *words; words++) {
-                if (words[0] == '.' && words[1] == ' ') {
-                        printf(".\n");
-                        while (words[1] == ' ')
-                                words++;
-                } else if (*words == '-')
+static void print_mdoc_word(const char *word, size_t length) {
+        if (length > 0 && (*word == '.' || *word == '\''))
+                printf("\\&"); /* it would begin like a macro */
+        for (size_t i = 0; i < length; i++)
+                if (word[i] == '-')
                         printf("\\-");
                 else
-                        putchar(*words);
+                        putchar(word[i]);
+}
+
+/* A sentence ends its line, and a line is not too long for who reads the source. */
+static void print_mdoc_text(const char *words) {
+        size_t column = 0;
+
+        while (*words) {
+                size_t length = strcspn(words, " "), gap = strspn(words + length, " ");
+
+                if (column > 0 && column + 1 + length > MDOC_WIDTH) {
+                        putchar('\n');
+                        column = 0;
+                }
+                column += (size_t) printf("%s", column > 0 ? " " : "") + length;
+                print_mdoc_word(words, length);
+                if (length > 0 && words[length - 1] == '.' && gap > 0) {
+                        putchar('\n');
+                        column = 0;
+                }
+                words += length + gap;
         }
         putchar('\n');
+}
+
+/* Brackets and dots that end a word are no punctuation here. */
+static void print_mdoc_arguments(const char *words) {
+        if (!*words)
+                return;
+
+        printf(" Ar ");
+        while (*words) {
+                size_t length = strcspn(words, " ");
+
+                print_mdoc_word(words, length);
+                printf("\\&%s", words[length] ? " " : "");
+                words += length + strspn(words + length, " ");
+        }
 }
 
 static void print_mdoc_option(const VerbOption *o) {
@@ -109,7 +142,9 @@ static void print_mdoc(void) {
         for (size_t i = 0; i < n_verbs; i++) {
                 const Verb *v = &verbs[i];
 
-                printf(".It Cm %s%s%s\n", v->name, *v->arguments ? " Ar " : "", v->arguments);
+                printf(".It Cm %s", v->name);
+                print_mdoc_arguments(v->arguments);
+                putchar('\n');
                 print_mdoc_text(v->help);
                 if (*v->options)
                         printf(".Bl -tag -width Ds\n");

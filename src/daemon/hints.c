@@ -93,17 +93,71 @@ static char *hint_strangers(const Service *s) {
         return NULL;
 }
 
-static char *hint_pending(const Service *s) {
-        const Generation *g = service_current(s);
+static char *hint_connected(const Service *s) {
         char *text;
 
-        if (!g || !g->is_outdated)
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+                const Endpoint *e = s->endpoints[i];
+
+                if (e->n_connected == 0)
+                        continue;
+                return asprintf(&text,
+                                "%u datagram sockets of endpoint %s were connected by a worker, and others "
+                                "have moved to their places: visitors are lost; take %s out of the "
+                                "settings, reload, put it back, reload, and connect() only sockets of the "
+                                "program's own",
+                                e->n_connected, e->settings->name, e->settings->name) < 0
+                                       ? NULL
+                                       : text;
+        }
+
+        return NULL;
+}
+
+static char *hint_pending(const Service *s) {
+        const Generation *g = service_current(s);
+        _cleanup_strv_ char **keys = NULL;
+        _cleanup_free_ char *list = NULL;
+        char *text;
+
+        if (!g || !g->is_outdated || service_list_pending(s, &keys) < 0)
+                return NULL;
+
+        list = strv_join(keys, ", ");
+        return asprintf(&text,
+                        "the configuration has changed in what only new workers can have (%s): "
+                        "reuseportctl deploy %s",
+                        list ?: "?", s->settings->name) < 0
+                               ? NULL
+                               : text;
+}
+
+static char *hint_refused_notifications(const Service *s) {
+        uint64_t n = service_n_notifications_refused(s);
+        char *text;
+
+        if (n == 0)
                 return NULL;
 
         return asprintf(&text,
-                        "the configuration has changed in what only new workers can have: "
-                        "reuseportctl deploy %s",
-                        s->settings->name) < 0
+                        "%llu messages of its workers to NOTIFY_SOCKET were refused: too long, empty, "
+                        "with a NUL, or with descriptors that nobody asked for",
+                        (unsigned long long) n) < 0
+                               ? NULL
+                               : text;
+}
+
+static char *hint_draining(const Service *s) {
+        unsigned n = service_n_draining(s);
+        char *text;
+
+        if (n == 0)
+                return NULL;
+
+        return asprintf(&text,
+                        "%u handshakes and connections are still waited for where no new ones are led "
+                        "to; at most for drain_delay",
+                        n) < 0
                                ? NULL
                                : text;
 }
@@ -232,8 +286,19 @@ static char *hint_cutting_signal(const Service *s) {
 }
 
 static const Hint hints[] = {
-        hint_failed,        hint_strangers,  hint_pending,    hint_failing, hint_shell,
-        hint_never_accepts, hint_ready_only, hint_full_queue, hint_backlog, hint_cutting_signal,
+        hint_failed,
+        hint_strangers,
+        hint_connected,
+        hint_pending,
+        hint_failing,
+        hint_shell,
+        hint_never_accepts,
+        hint_ready_only,
+        hint_full_queue,
+        hint_backlog,
+        hint_cutting_signal,
+        hint_draining,
+        hint_refused_notifications,
 };
 
 int hints_list(const Service *s, char ***ret) {

@@ -21,6 +21,7 @@
 #include "base/runtime.h"
 #include "daemon/above.h"
 #include "daemon/keeper-start.h"
+#include "daemon/messages.h"
 #include "daemon/store/fd-message.h"
 #include "daemon/store/fd-store.h"
 #include "daemon/worker/notify-message.h"
@@ -159,10 +160,11 @@ static void start_again(Keeper *k, pid_t pid, const char *how) {
 
         k->n_failures = k->is_ready ? 0 : k->n_failures + 1;
         format_duration(delay_usec(k), delay, sizeof(delay));
-        log_warning("The daemon (pid %d) %s%s; it is started again %s%s, with %zu descriptors",
-                    (int) pid, how, k->is_ready ? "" : " before it was ready",
-                    k->n_failures > 0 ? "in " : "at once", k->n_failures > 0 ? delay : "",
-                    fd_store_n(k->store));
+        log_note(LOG_WARNING, MESSAGE_DAEMON_DIED,
+                 "The daemon (pid %d) %s%s; it is started again %s%s, with %zu descriptors",
+                 (int) pid, how, k->is_ready ? "" : " before it was ready",
+                 k->n_failures > 0 ? "in " : "at once", k->n_failures > 0 ? delay : "",
+                 fd_store_n(k->store));
         above_tell(k->above, "STATUS=The daemon %s, it is started again", how);
 
         if (k->n_failures == 0)

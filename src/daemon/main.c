@@ -231,6 +231,8 @@ static int resume(const Options *options, const ManagerOptions *manager_options,
                 return r;
 
         open_log(options, (*ret)->settings);
+        (*ret)->has_own_log_level = options->log_level >= 0;
+        (*ret)->has_own_log_target = options->log_target >= 0;
         return manager_resume(*ret);
 }
 
@@ -267,6 +269,8 @@ int main(int argc, char *argv[]) {
         if (r < 0)
                 return EXIT_FAILURE;
         (void) TAKE_PTR(settings); /* the manager's now */
+        manager->has_own_log_level = options.log_level >= 0;
+        manager->has_own_log_target = options.log_target >= 0;
 
         r = manager_start(manager);
         if (r < 0)

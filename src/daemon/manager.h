@@ -33,6 +33,8 @@ struct Manager {
         const char *program;    /* borrowed: our own file, from the beginning */
         char *const *arguments; /* borrowed: of the command line */
         const char *control;    /* borrowed: what the command line says, or NULL */
+        bool has_own_log_level,
+                        has_own_log_target; /* the command line says them, whatever the file says */
         Strangers *strangers;
         State *state; /* what a successor will need */
         Settings *settings;

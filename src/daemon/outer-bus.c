@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/timer.h"
 
 #define AGAIN_USEC     (1 * USEC_PER_SEC)
@@ -65,8 +66,9 @@ static void disconnect(OuterBus *o) {
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         OuterBus *o = userdata;
 
-        log_warning("The connection to the %s bus is lost; trying again",
-                    outer_bus_is_user(o) ? "user's" : "system");
+        log_note(LOG_WARNING, MESSAGE_BUS_LOST,
+                 "The connection to the %s bus is lost; trying again",
+                 outer_bus_is_user(o) ? "user's" : "system");
         o->error = -ENOTCONN;
         o->again_usec = AGAIN_USEC;
         (void) timer_arm(o->manager->event, &o->again, 0, on_again, o);

@@ -127,18 +127,6 @@ static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
         return 0;
 }
 
-/* Who has taken it would share the visitors of a service. */
-static int check_takers(const Endpoint *e, const EndpointSettings *now, char **reterr_why) {
-        char text[320];
-
-        if (!now->service || !e || e->n_takers == 0)
-                return 0;
-
-        return why_say(reterr_why, -EBUSY,
-                       "endpoint %s is taken by %s; end that before service %s gets it", now->name,
-                       takers_describe(e, text, sizeof(text)), now->service->name);
-}
-
 static int check_addresses_are_free(const Manager *m, const EndpointSettings *now,
                                     char **reterr_why) {
         int r = 0;
@@ -167,6 +155,20 @@ static int check_exclusive(Manager *m, Endpoint *e, const EndpointSettings *now,
                                now->name, e->n_strangers);
 
         return 0;
+}
+
+/* Who has taken it would share the visitors of a service, or hold sockets that are no longer ours. */
+static int check_takers(const Endpoint *e, const EndpointSettings *now, bool stays,
+                        char **reterr_why) {
+        char text[320];
+
+        if (!e || e->n_takers == 0 || (stays && !now->service))
+                return 0;
+
+        return why_say(reterr_why, -EBUSY, "endpoint %s is taken by %s; end that before %s%s%s",
+                       now->name, takers_describe(e, text, sizeof(text)),
+                       now->service ? "service " : "it has other sockets",
+                       now->service ? now->service->name : "", now->service ? " gets it" : "");
 }
 
 static unsigned n_slots_of(const EndpointSettings *e) {
@@ -203,7 +205,8 @@ static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
 
         find_staying(m, p);
         for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
-                r = check_takers(p->endpoints[i], s->endpoints[i], reterr_why);
+                r = check_takers(p->endpoints[i] ?: manager_find_endpoint(m, s->endpoints[i]->name),
+                                 s->endpoints[i], p->endpoints[i], reterr_why);
         for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
                 if (!p->endpoints[i])
                         r = open_new(m, p, i, reterr_why);
@@ -418,10 +421,21 @@ static void put_services(Manager *m, Plan *p, Endpoint **const *lists) {
 }
 
 static void apply_daemon(Manager *m, const Settings *before) {
-        /* Else what the command line said goes on. */
-        if (before->daemon.log_level != m->settings->daemon.log_level)
-                log_set_level(m->settings->daemon.log_level);
+        const DaemonSettings *now = &m->settings->daemon;
+
+        if (!m->has_own_log_level)
+                log_set_level(now->log_level);
+        if (!m->has_own_log_target && before->daemon.log_target != now->log_target)
+                (void) log_open(now->log_target, NULL); /* it was checked */
         manager_reload_control(m);
+}
+
+/* Nobody lives in the banks of an endpoint that belongs to no service, unless somebody has taken it. */
+static void renew_free(Manager *m) {
+        for (size_t i = 0; i < m->n_endpoints; i++)
+                for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                        if (!m->endpoints[i]->service && m->endpoints[i]->n_takers == 0)
+                                (void) endpoint_renew(m->endpoints[i], bank); /* it logs */
 }
 
 static int commit(Manager *m, Plan *p, Settings *settings) {
@@ -441,6 +455,7 @@ static int commit(Manager *m, Plan *p, Settings *settings) {
                 m->settings = settings_ref(settings);
                 put_endpoints(m, p, before);
                 put_services(m, p, lists);
+                renew_free(m);
                 apply_daemon(m, before);
         }
 

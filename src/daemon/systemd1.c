@@ -34,7 +34,8 @@ struct Systemd1Unit {
         sd_bus_slot *changed;
         sd_bus_slot *asking; /* for all properties */
         sd_bus_slot *asking_job;
-        bool is_stale; /* it has changed since we asked */
+        bool is_stale;  /* it has changed since we asked */
+        bool is_untold; /* that nobody can be asked any more */
         LIST_ENTRY(Systemd1Unit) others;
 };
 
@@ -330,6 +331,31 @@ Systemd1Unit *systemd1_unit_free(Systemd1Unit *u) {
         return NULL;
 }
 
+static Systemd1Unit *find_untold(const Systemd1 *s) {
+        Systemd1Unit *u;
+
+        LIST_FOREACH(u, &s->units, others)
+                if (u->is_untold)
+                        return u;
+
+        return NULL;
+}
+
+/* Each may free others. */
+static void tell_lost(Systemd1 *s) {
+        Systemd1Unit *u;
+
+        LIST_FOREACH(u, &s->units, others) {
+                u->is_untold = true;
+                u->state.activity = UNIT_UNKNOWN;
+        }
+
+        while ((u = find_untold(s))) {
+                u->is_untold = false;
+                u->handler(u->userdata);
+        }
+}
+
 static void on_bus(sd_bus *bus, void *userdata) {
         Systemd1 *s = userdata;
         Systemd1Unit *u;
@@ -337,8 +363,10 @@ static void on_bus(sd_bus *bus, void *userdata) {
         s->job_removed = sd_bus_slot_unref(s->job_removed);
         LIST_FOREACH(u, &s->units, others)
                 forget_calls(u);
-        if (!bus)
+        if (!bus) {
+                tell_lost(s);
                 return;
+        }
 
         (void) sd_bus_match_signal_async(bus, &s->job_removed, DESTINATION, PATH, MANAGER,
                                          "JobRemoved", on_job_removed, NULL, s);

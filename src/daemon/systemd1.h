@@ -18,7 +18,7 @@ typedef struct Systemd1 Systemd1;
 typedef struct Systemd1Unit Systemd1Unit;
 
 typedef enum UnitActivity {
-        UNIT_UNKNOWN, /* systemd has not answered yet */
+        UNIT_UNKNOWN, /* systemd has not answered yet, or there is no bus any more */
         UNIT_INACTIVE,
         UNIT_ACTIVATING,
         UNIT_ACTIVE, /* reloading, too */

@@ -25,7 +25,6 @@ enum {
 
 typedef struct Error {
         unsigned line;
-        bool is_mixed_array; /* else a syntax error: the scan lets no other pass */
 } Error;
 
 typedef struct Answer {
@@ -96,12 +95,10 @@ static int parse_and_write(const char *text, FILE *to) {
                 putc(ANSWER_TREE, to);
                 write_node(to, config_root_setting(&config));
         } else {
-                const char *why = config_error_text(&config);
-                Error error;
+                Error error; /* a syntax error: the scan lets no other pass */
 
                 memset(&error, 0, sizeof(error));
                 error.line = (unsigned) config_error_line(&config);
-                error.is_mixed_array = why && strstr(why, "mismatched");
                 putc(ANSWER_ERROR, to);
                 fwrite(&error, sizeof(error), 1, to);
         }
@@ -259,13 +256,42 @@ static int report_syntax(const Answer *a, const char *file, const Scan *scan, Re
         memcpy(&error, a->bytes + 1, sizeof(error));
         scan_path_at(scan, error.line, path, sizeof(path));
         report_problem(report, (Place){ file, error.line }, path[0] ? path : NULL,
-                       error.is_mixed_array
-                                       ? "an array of values of different kinds, expected all "
-                                         "strings or all numbers"
-                                       : "syntax error in this line or the one before, expected "
-                                         "NAME = VALUE; (VALUE: \"text\", a number, true, false, "
-                                         "[ … ] or { … })");
+                       "syntax error in this line or the one before, expected "
+                       "NAME = VALUE; (VALUE: \"text\", a number, true, false, "
+                       "[ … ] or { … })");
         return 0;
+}
+
+/* What the scan knows of the tree, in the order of the text. */
+typedef struct Walk {
+        const Scan *scan;
+        size_t n_strings, n_lists; /* so far */
+        size_t cursor;
+        bool only_counts;
+} Walk;
+
+static void walk(Walk *w, Tree *t) {
+        if (t->kind == TREE_STRING && t->parent && t->parent->kind == TREE_LIST) {
+                if (!w->only_counts)
+                        t->place.line = scan_string_line(w->scan, w->n_strings);
+                w->n_strings++;
+        }
+        if (t->kind == TREE_LIST) {
+                if (!w->only_counts)
+                        t->is_refused = scan_next_list(w->scan, &w->cursor);
+                w->n_lists++;
+        }
+
+        for (size_t i = 0; i < t->n_children; i++)
+                walk(w, t->children[i]);
+}
+
+static void add_what_was_scanned(Tree *t, const Scan *scan) {
+        Walk counts = { .scan = scan, .only_counts = true }, w = { .scan = scan };
+
+        walk(&counts, t);
+        if (counts.n_strings == scan_n_strings(scan) && counts.n_lists == scan_n_lists(scan))
+                walk(&w, t);
 }
 
 static int decode_answer(const Answer *a, const char *file, const Scan *scan, Report *report,
@@ -274,8 +300,10 @@ static int decode_answer(const Answer *a, const char *file, const Scan *scan, Re
 
         if (a->n_bytes > 0 && a->bytes[0] == ANSWER_TREE)
                 r = tree_decode(a->bytes + 1, a->n_bytes - 1, file, ret);
-        else if (a->n_bytes > 0 && a->bytes[0] == ANSWER_ERROR &&
-                 report_syntax(a, file, scan, report) == 0)
+        if (r >= 0)
+                add_what_was_scanned(*ret, scan);
+        if (a->n_bytes > 0 && a->bytes[0] == ANSWER_ERROR &&
+            report_syntax(a, file, scan, report) == 0)
                 return -EBADMSG;
 
         if (r == -EBADMSG)

@@ -55,12 +55,12 @@ static const Preset presets[] = {
                         .type = "notify",
                         .kill_signal = "SIGHUP",
                         .cutting_signals = "SIGTERM SIGQUIT SIGINT",
-                        .advice = "no \"--http-socket fd://…\"",
+                        .advice = "\"--master\", \"--exit-on-reload\", no \"--http-socket fd://…\"",
         },
         {
                         .name = "puma",
                         .fd_protocol = "systemd",
-                        .type = "notify",
+                        .type = "exec", /* before puma 6 it says READY=1 only with a gem beside it */
                         .kill_signal = "SIGTERM",
                         .advice = "bind of the endpoint's address",
         },

@@ -37,12 +37,17 @@ static void put_text(const char *text, size_t length) {
         putchar('\n');
 }
 
+/* A sentence ends its line in the page, also where only two blanks follow it in the text. */
 static void put_lines(const char *text) {
         while (*text) {
+                const char *end = strstr(text, ".  ");
                 size_t n = strcspn(text, "\n");
 
+                if (end && (size_t) (end - text) < n)
+                        n = (size_t) (end - text) + 1;
                 put_text(text, n);
-                text += n + (text[n] == '\n');
+                text += n;
+                text += strspn(text, " \n");
         }
 }
 

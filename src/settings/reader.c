@@ -1,6 +1,7 @@
 #include "settings/reader.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "base/fd.h"
 #include "settings/parser.h"
 #include "settings/scan.h"
+
+#define LINKS_MAX 40U /* as many as the kernel follows */
 
 _printf_(3, 4) static int refuse(const char *path, Report *report, const char *format, ...) {
         char text[REPORT_TEXT_SIZE];
@@ -95,6 +98,81 @@ static int text_from_before(const char *path, Report *report, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+static int refuse_open(const char *path, Report *report, int error) {
+        return refuse(path, report, "cannot be opened: %s, expected a readable file",
+                      strerror(error));
+}
+
+/* The path that a link leads to, the caller's. */
+static int read_link(const char *link, int fd, char **ret) {
+        const char *slash = strrchr(link, '/');
+        char target[PATH_MAX];
+        ssize_t n = readlinkat(fd, "", target, sizeof(target));
+
+        if (n < 0)
+                return -errno;
+        if ((size_t) n >= sizeof(target))
+                return -ENAMETOOLONG;
+
+        target[n] = '\0';
+        if (target[0] == '/' || !slash)
+                return (*ret = strdup(target)) ? 0 : -ENOMEM;
+
+        return asprintf(ret, "%.*s/%s", (int) (slash - link), link, target) < 0 ? -ENOMEM : 0;
+}
+
+/* Opens what is at @at now, which was seen as @seen; anything else has been put there meanwhile. */
+static int open_seen(const char *path, const char *at, const struct stat *seen, Report *report) {
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        /* O_NONBLOCK: a FIFO without a writer must not hold us. */
+        fd = open(at, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+        if (fd < 0 && errno != ELOOP)
+                return refuse_open(path, report, errno);
+        if (fd >= 0 && fstat(fd, &st) < 0)
+                return -errno;
+        if (fd < 0 || st.st_dev != seen->st_dev || st.st_ino != seen->st_ino)
+                return refuse(path, report,
+                              "another file was put there while it was opened, "
+                              "expected one that stays");
+
+        return TAKE_FD(fd);
+}
+
+/* Link after link; each must be of root's or ours. */
+static int open_followed(const char *path, Report *report) {
+        _cleanup_free_ char *at = strdup(path);
+
+        for (unsigned i = 0; at && i < LINKS_MAX; i++) {
+                _cleanup_close_ int fd = open(at, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+                char *next = NULL;
+                struct stat st;
+                int r;
+
+                if (fd < 0)
+                        return refuse_open(path, report, errno);
+                if (fstat(fd, &st) < 0)
+                        return -errno;
+                if (!S_ISLNK(st.st_mode)) {
+                        r = check_file(path, &st, report); /* devices may do things when opened */
+                        return r < 0 ? r : open_seen(path, at, &st, report);
+                }
+                if (st.st_uid != 0 && st.st_uid != geteuid())
+                        return refuse(path, report,
+                                      "this is a link of uid %u, expected one of root or uid %u",
+                                      (unsigned) st.st_uid, (unsigned) geteuid());
+
+                r = read_link(at, fd, &next);
+                if (r < 0)
+                        return r;
+                free(at);
+                at = next;
+        }
+
+        return at ? refuse_open(path, report, ELOOP) : -ENOMEM;
+}
+
 int reader_text(const char *path, Report *report, char **ret) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -106,11 +184,9 @@ int reader_text(const char *path, Report *report, char **ret) {
         if (report->texts && report->texts->are_frozen)
                 return text_from_before(path, report, ret);
 
-        /* O_NONBLOCK: a FIFO without a writer must not hold us. */
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        fd = open_followed(path, report);
         if (fd < 0)
-                return refuse(path, report, "cannot be opened: %s, expected a readable file",
-                              strerror(errno));
+                return fd;
         if (fstat(fd, &st) < 0)
                 return -errno;
 

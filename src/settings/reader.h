@@ -2,9 +2,10 @@
 
 /* A file of settings, from the path to the tree.
  *
- * Symbolic links are followed: that is how configurations are deployed.  What counts is the file
- * that was opened: it is looked at through its descriptor, so nobody can swap it between look and
- * read.
+ * Symbolic links of root's or ours are followed: that is how configurations are deployed.  Somebody
+ * else's could lead us to what he must not read, and our messages speak of what we read.  What counts
+ * is the file that was opened: it and each link to it are looked at through their descriptors, so
+ * nobody can swap them between look and read.
  */
 
 #include "settings/report.h"

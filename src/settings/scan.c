@@ -27,6 +27,9 @@ typedef struct Group {
         size_t name_length;
         unsigned first_line;
         unsigned last_line;
+        size_t opened_at, closed_at; /* in the text */
+        char kind;                   /* of an array's values; '\0': there is none yet */
+        bool is_mixed;
 } Group;
 
 typedef struct Cut {
@@ -44,7 +47,8 @@ struct Scan {
         unsigned line;
         uint32_t open; /* the group we are in */
         unsigned depth;
-        const Name *pending; /* the name whose value comes next */
+        const Name *pending;   /* the name whose value comes next */
+        bool is_behind_string; /* another one would be a part of it */
 
         Name *names;
         size_t n_names;
@@ -52,6 +56,8 @@ struct Scan {
         size_t n_groups;
         Cut *cuts;
         size_t n_cuts;
+        unsigned *string_lines; /* of those in lists */
+        size_t n_strings;
 };
 
 Scan *scan_free(Scan *s) {
@@ -61,6 +67,7 @@ Scan *scan_free(Scan *s) {
         free(s->names);
         free(s->groups);
         free(s->cuts);
+        free(s->string_lines);
         free(s);
         return NULL;
 }
@@ -160,8 +167,48 @@ static int skip_comment(Scan *s) {
                             "a comment begins here and never ends, expected \"*/\"");
 }
 
+/* @kind  's' string, 'i' integer, 'f' with a point, 'b' boolean */
+static void note_value(Scan *s, char kind) {
+        Group *g = &s->groups[s->open];
+
+        if (g->closing != ']' || g->is_mixed)
+                return;
+        if (g->kind == '\0')
+                g->kind = kind;
+        if (g->kind == kind)
+                return;
+
+        g->is_mixed = true;
+        (void) problem_here(s, report_problem,
+                            "an array of values of different kinds, expected all strings or all "
+                            "numbers");
+}
+
+/* libconfig gives a string in a list the line of what comes after it. */
+static int note_string(Scan *s) {
+        char closing = s->groups[s->open].closing;
+        int r;
+
+        if (s->is_behind_string || (closing != ']' && closing != ')'))
+                return 0;
+
+        r = grow((void **) &s->string_lines, s->n_strings, sizeof(unsigned));
+        if (r < 0)
+                return r;
+
+        s->string_lines[s->n_strings++] = s->line;
+        return 0;
+}
+
 static int skip_string(Scan *s) {
         unsigned first_line = s->line;
+        int r;
+
+        r = note_string(s);
+        if (r < 0)
+                return r;
+        note_value(s, 's');
+        s->is_behind_string = true;
 
         for (s->at++; *s->at; s->at++) {
                 if (*s->at == '"') {
@@ -212,6 +259,7 @@ static void skip_number(Scan *s) {
                           : strspn(digits, "0123456789");
 
         end = digits + n + (is_hex ? 2 : 0);
+        note_value(s, n == 0 || (!is_hex && strchr(".eE", *end) && *end) ? 'f' : 'i');
         if (n == 0 || (!is_hex && (*end == '.' || *end == 'e' || *end == 'E'))) {
                 s->at = digits + strspn(digits, "0123456789.eE+-");
                 return; /* a float; a sign or dot alone, which libconfig refuses */
@@ -299,6 +347,7 @@ static int skip_word(Scan *s) {
                 if (is_before_assignment(s->at))
                         return take_name(s, word, (size_t) (s->at - word));
 
+        note_value(s, 'b');
         s->pending = NULL;
         return 0;
 }
@@ -323,6 +372,7 @@ static int open_group(Scan *s) {
                 .name_length = s->pending ? s->pending->length : 0,
                 .first_line = s->line,
                 .last_line = UINT32_MAX,
+                .opened_at = (size_t) (s->at - s->text),
         };
         s->open = (uint32_t) s->n_groups++;
         s->depth++;
@@ -343,6 +393,7 @@ static int close_group(Scan *s) {
                                     g->first_line, g->closing);
 
         g->last_line = s->line;
+        g->closed_at = (size_t) (s->at - s->text);
         s->open = g->parent;
         s->depth--;
         s->pending = NULL;
@@ -350,7 +401,14 @@ static int close_group(Scan *s) {
         return 0;
 }
 
+static bool is_comment(const char *at) {
+        return *at == '#' || (at[0] == '/' && (at[1] == '/' || at[1] == '*'));
+}
+
 static int take_token(Scan *s) {
+        if (*s->at != '"' && !isspace((unsigned char) *s->at) && !is_comment(s->at))
+                s->is_behind_string = false;
+
         switch (*s->at) {
         case '\n':
                 s->line++;
@@ -473,11 +531,57 @@ int scan_text(const char *text, const char *file, Report *report, Scan **ret) {
         return 0;
 }
 
+unsigned scan_string_line(const Scan *s, size_t i) {
+        return i < s->n_strings ? s->string_lines[i] : 0;
+}
+
+size_t scan_n_strings(const Scan *s) {
+        return s->n_strings;
+}
+
+static bool is_list(const Group *g) {
+        return g->closing == ']' || g->closing == ')';
+}
+
+size_t scan_n_lists(const Scan *s) {
+        size_t n = 0;
+
+        for (size_t i = 1; i < s->n_groups; i++)
+                n += is_list(&s->groups[i]);
+
+        return n;
+}
+
+bool scan_next_list(const Scan *s, size_t *cursor) {
+        while (++*cursor < s->n_groups)
+                if (is_list(&s->groups[*cursor]))
+                        return s->groups[*cursor].is_mixed;
+
+        return false;
+}
+
+/* An array must not have values of different kinds, and libconfig reads no further where it has.  We have
+ * said that; as a list it lets us read on. */
+static char *make_lists(const Scan *s) {
+        char *text = strdup(s->text);
+
+        for (size_t i = 1; text && i < s->n_groups; i++)
+                if (s->groups[i].closing == ']') {
+                        text[s->groups[i].opened_at] = '(';
+                        text[s->groups[i].closed_at] = ')';
+                }
+
+        return text;
+}
+
 int scan_split(const Scan *s, char **ret) {
-        _cleanup_free_ char *text = NULL;
-        const char *from = s->text;
+        _cleanup_free_ char *text = NULL, *lists = make_lists(s);
+        const char *from = lists;
         size_t size = strlen(s->text) + 1;
         char *to;
+
+        if (!lists)
+                return -ENOMEM;
 
         for (size_t i = 0; i < s->n_cuts; i++)
                 size += s->groups[s->cuts[i].group].name_length + 24;
@@ -490,10 +594,12 @@ int scan_split(const Scan *s, char **ret) {
                 const Cut *cut = &s->cuts[i];
                 const Group *g = &s->groups[cut->group];
 
-                to = (char *) mempcpy(to, from, (size_t) (cut->at - from));
+                const char *at = lists + (cut->at - s->text);
+
+                to = (char *) mempcpy(to, from, (size_t) (at - from));
                 to += sprintf(to, "}; %.*s%c%u: { ", (int) g->name_length, g->name, TREE_SPLIT_MARK,
                               cut->number);
-                from = cut->at;
+                from = at;
         }
 
         strcpy(to, from);

@@ -35,6 +35,7 @@ struct Tree {
                 bool boolean;
                 char *string;
         };
+        bool is_refused; /* that is said already, and nobody should read it */
         Tree **children; /* of groups and lists */
         size_t n_children;
 };

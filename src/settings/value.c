@@ -111,7 +111,7 @@ static void *field_of(const SettingRow *row, const void *object) {
 int value_read(const SettingRow *row, const Tree *node, void *object, Report *report) {
         Reading r = { row, node, object, field_of(row, object), report };
 
-        return row->kind->read(&r);
+        return node->is_refused ? 0 : row->kind->read(&r);
 }
 
 int value_set_text(const SettingRow *row, const char *text, void *object) {

@@ -89,6 +89,7 @@ static pid_t start(const Floor *f) {
                 (void) snprintf(text, sizeof(text), "%d", (int) getpid());
                 (void) setenv("LISTEN_PID", text, 1);
                 (void) signal(SIGCHLD, SIG_DFL);
+                (void) setsid(); /* as supervisors do; the scheduler shares processors by session */
                 (void) execv(f->argv[0], f->argv);
                 _exit(127);
         }

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import house
 from bench import PORT, Floor, deploy, toys
@@ -64,7 +65,7 @@ class Contender:
 
     def launch(self, *words, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL,
-                   "cwd": self.directory} | options
+                   "cwd": self.directory, "start_new_session": True} | options
         return subprocess.Popen([str(word) for word in words], **options)
 
     def servers(self):
@@ -164,6 +165,36 @@ class S6(Contender):
         subprocess.run(["s6-svc", "-xd", self.service], check=True)
         self.popen.wait(10)
         ended(self.holder)
+
+
+class SystemdUnit(Contender):
+    """In a box where systemd is PID 1, and which has its own network."""
+
+    name = "systemd, a socket unit and systemctl restart"
+    is_boxed = True
+    units = Path("/etc/systemd/system")
+
+    @staticmethod
+    def reason():
+        return missing("systemd-nspawn")
+
+    def start(self):
+        (self.units / "web.socket").write_text(f"[Socket]\nListenStream={ADDRESS}\nBacklog=4096\n")
+        (self.units / "web.service").write_text(
+            f"[Service]\nType=notify\nExecStart={self.toy} {' '.join(SWITCHES)}\nStandardError=null\n"
+            "[Unit]\nStartLimitIntervalSec=0\n")
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+        subprocess.run(["systemctl", "start", "web.socket", "web.service"], check=True)
+
+    def servers(self):
+        return [int(subprocess.run(["systemctl", "show", "--value", "--property=MainPID", "web.service"], check=True,
+                                   capture_output=True, text=True).stdout)]
+
+    def replace(self):
+        subprocess.run(["systemctl", "restart", "web.service"], check=True)
+
+    def stop(self):
+        subprocess.run(["systemctl", "stop", "web.socket", "web.service"], check=True)
 
 
 class SocketActivate(Contender):
@@ -311,5 +342,5 @@ class OursHaproxy(Ours):
         return haproxy(self.directory).replace("preset", 'standard_error = "null"; preset')
 
 
-ALL = (Ours, OursShared, Minimal, Overlap, StartServer, S6, SocketActivate,
+ALL = (Ours, OursShared, Minimal, Overlap, StartServer, S6, SystemdUnit, SocketActivate,
        OursNginx, NginxReload, NginxReuseport, NginxUpgrade, OursHaproxy, HaproxyReload)

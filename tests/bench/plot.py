@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-WIDTH, LABEL, ROW, PAD = 840, 300, 24, 16
+WIDTH, LABEL, ROW, PAD = 900, 385, 24, 16
 STYLE = ("<style>text{font:13px sans-serif;fill:#1f2328}.t{font-weight:bold}.s{fill:#59636e}.b{fill:#8c959f}"
          ".o{fill:#1a7f37}.l{stroke-width:2;fill:none}.g{stroke:#d1d9e0}"
          "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.b{fill:#6e7681}.o{fill:#3fb950}"
@@ -49,7 +49,7 @@ def bars(path, panels):
     write(path, y, body)
 
 
-def lines(path, title, x_label, y_label, series):
+def lines(path, title, x_label, series):
     """Lines over logarithmic axes: {name: [(x, y)]}."""
     height, left, top, right = 320, 80, 40, 220
     bottom = height - 45
@@ -61,8 +61,7 @@ def lines(path, title, x_label, y_label, series):
         return (left + position(x, xs[0], xs[-1], True) * (WIDTH - left - right),
                 bottom - position(y, low, high, True) * (bottom - top))
 
-    body = [text(PAD, 22, title, "t"), text((left + WIDTH - right) / 2, height - 8, x_label, "s", "middle"),
-            text(PAD, top - 2, y_label, "s")]
+    body = [text(PAD, 22, title, "t"), text((left + WIDTH - right) / 2, height - 8, x_label, "s", "middle")]
     mark = low
     while mark <= high * 1.001:
         y = at(xs[0], mark)[1]

@@ -19,7 +19,7 @@ import bench
 import namespaces
 
 SOURCES = Path(__file__).resolve().parents[2]
-CHAPTERS = ("waits", "cost", "data_path", "side_by_side", "scale", "steering")
+CHAPTERS = ("handshakes", "waits", "cost", "data_path", "side_by_side", "scale", "steering")
 
 
 def machine():

@@ -115,7 +115,7 @@ def run(bench):
                   f"{(last['memory'] - rows[sizes[0]]['memory']) / (sizes[-1] - sizes[0]):.1f} KiB each"))
     page.table(["services", *(f"{n:,}" for n in sizes), f"from {sizes[0]} to {sizes[-1]:,}"], table)
     shown = ("all running", "reload of one key", "list", "a deploy of one")
-    plot.lines(bench.place / "scale.svg", "Time by the number of services", "services", "ms",
+    plot.lines(bench.place / "scale.svg", "Time by the number of services, ms", "services",
                {name: [(n, rows[n][name] * 1e3) for n in sizes] for name in shown})
     page.say("![Scale](scale.svg)")
     for name in ("a deploy of one", "reload beyond the check"):

@@ -3,12 +3,15 @@
  *      fuzz-NAME [CORPUS]
  *
  * Inputs depend on their number only, so a finding can be repeated: REUSEPORT_FUZZ_FIRST=N begins
- * there.  REUSEPORT_TEST_LONG=1 tries a million, else REUSEPORT_FUZZ_COUNT or 20,000.  One line of TAP;
- * the input at which a target dies is left in fuzz-NAME.crash. */
+ * there.  REUSEPORT_TEST_LONG=1 tries a million, else REUSEPORT_FUZZ_COUNT or 20,000; after
+ * REUSEPORT_FUZZ_SECONDS it is enough.  One line of TAP, with how many there were; the input at which a target
+ * dies is left in fuzz-NAME.crash. */
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fuzz.h"
@@ -187,9 +190,11 @@ int main(int argc, char **argv) {
         unsigned long n = is_long && strcmp(is_long, "1") == 0
                                           ? COUNT_LONG
                                           : number_of("REUSEPORT_FUZZ_COUNT", COUNT);
+        unsigned long n_seconds = number_of("REUSEPORT_FUZZ_SECONDS", LONG_MAX), i;
+        time_t begun = time(NULL);
 
-        for (int i = 1; i < argc; i++)
-                read_corpus(argv[i]);
+        for (int k = 1; k < argc; k++)
+                read_corpus(argv[k]);
         if (n_seeds == 0) {
                 fprintf(stderr, "usage: %s CORPUS…\n", argv[0]);
                 return EXIT_FAILURE;
@@ -198,13 +203,14 @@ int main(int argc, char **argv) {
         (void) signal(SIGABRT, on_crash);
         (void) signal(SIGSEGV, on_crash);
         printf("1..1\n");
-        for (unsigned long i = first; i < first + n; i++) {
+        for (i = first; i < first + n && time(NULL) - begun < (time_t) n_seconds; i++) {
                 make_input(i);
                 (void) LLVMFuzzerTestOneInput(input, n_input);
         }
-        printf("ok 1 - %lu inputs from number %lu on\n", n, first);
+        printf("ok 1 - %lu inputs from number %lu on in %lu s\n", i - first, first,
+               (unsigned long) (time(NULL) - begun));
 
-        for (size_t i = 0; i < n_seeds; i++)
-                free(seeds[i].bytes);
+        for (size_t k = 0; k < n_seeds; k++)
+                free(seeds[k].bytes);
         return EXIT_SUCCESS;
 }

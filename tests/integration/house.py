@@ -283,7 +283,8 @@ class Manager:
 class Daemon:
     """A reuseportd with a configuration, a runtime directory and a log of its own."""
 
-    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None):
+    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None, through=(), uid=None):
+        """through: a command before it that becomes it; uid: as whom, if not as ourselves."""
         self.build = build
         self.directory = directory
         self.config = Path(config)
@@ -299,10 +300,15 @@ class Daemon:
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
         }
         variables.update(environment or {})
+        somebody = {}
+        if uid is not None:
+            somebody = {"user": uid, "group": uid, "extra_groups": []}
+            for path in (directory, runtime, self.manager.path):
+                os.chown(path, uid, uid)
         self.popen = subprocess.Popen(
-            [str(build / "src/daemon/reuseportd"), "-c", str(self.config), *arguments],
+            [*map(str, through), str(build / "src/daemon/reuseportd"), "-c", str(self.config), *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=variables, cwd=cwd or directory)
+            env=variables, cwd=cwd or directory, **somebody)
         self.pid = self.popen.pid
         self.process = Process(self.pid)
         self.log = Lines(self.popen.stdout)
@@ -409,6 +415,7 @@ class House:
         self.build = build
         self.directory = directory
         self.toy = build / "tests/integration/toy-worker"
+        self.refuse = build / "tests/integration/refuse"
         self.demo = build / "config/demo/demo-server"
         self._things = []
         self._n_daemons = 0

@@ -1,15 +1,18 @@
 """Workers that stop, that cannot be started, that crash for ever, that die all at once: F4, F10, F11, F12."""
 
+import errno
 import os
 import re
+import resource
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import hostile
 import pytest
-from house import IS_LONG, Process, Request, count, get, toy, wait_answers, wait_workers
+from house import IS_LONG, Process, Request, count, descriptors_of, get, toy, wait_answers, wait_workers
 
 NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
 
@@ -81,6 +84,65 @@ def test_f10_a_user_with_too_many_processes_is_told_with_its_errno(house):
                             user = "nobody"; limit_nproc = 1; restart_delay = "50ms"; }; };
     ''')
     daemon.log.wait("cannot execute .*: Resource temporarily unavailable", times=2)
+    assert daemon.stop() == 0
+
+
+NOBODY_ELSE = 54321  # a uid that has no process but ours
+
+
+def limit_processes(daemon, n):
+    """As the daemon's user, who may; root without CAP_SYS_RESOURCE may not."""
+    subprocess.run(["prlimit", f"--pid={daemon.pid}", f"--nproc={'unlimited' if n < 0 else n}:"], user=NOBODY_ELSE,
+                   group=NOBODY_ELSE, extra_groups=[], check=True)
+
+
+@NEEDS_ROOT
+def test_f10_a_daemon_with_too_many_processes_recovers_when_it_may_have_more(house):
+    daemon = house.run(toy(service='restart_delay = "20ms"; restart_max_delay = "200ms";'), uid=NOBODY_ELSE)
+    assert get(8080).status == 200
+    limit_processes(daemon, 1)
+    with Process(get(8080).pid) as worker:
+        worker.kill()
+    daemon.log.wait("cannot start .*toy-worker: Resource temporarily unavailable", times=5)
+    times = daemon.log.times_of("cannot start")
+    assert times[4] - times[0] > 0.02 + 0.04 + 0.08 + 0.16 - 0.01, "the back-off holds"
+    assert daemon.ask("list")["services"][0]["state"] == "running"  # and tries
+    visitor = Request(8080, "/")
+    limit_processes(daemon, resource.getrlimit(resource.RLIMIT_NPROC)[1])
+    assert visitor.answer().status == 200, "who came meanwhile has waited"
+    assert daemon.stop() == 0
+
+
+def test_f10_no_process_at_all_is_told_and_limited(house):
+    daemon = house.run(toy(service='restart_delay = "20ms"; start_limit_burst = 5; start_limit_interval = "1min";'),
+                       through=[house.refuse, f"spawn={errno.EAGAIN}"])
+    daemon.log.wait("cannot start .*toy-worker: Resource temporarily unavailable", times=5)
+    times = daemon.log.times_of("cannot start")
+    assert times[4] - times[0] > 0.02 + 0.04 + 0.08 + 0.16 - 0.01, "the back-off holds"
+    daemon.log.wait("worker 0 was started 5 times .*; the service fails")
+    assert daemon.ask("list")["services"][0]["state"] == "failed"
+    with pytest.raises(ConnectionRefusedError):
+        get(8080)
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("calls", [["clone3"], ["close_range"], ["clone3", "close_range", "membarrier"]])
+@pytest.mark.parametrize("workers", [2, 80])  # many: the child is launched in another way
+def test_f10_calls_that_the_kernel_lacks_are_done_without(house, calls, workers):
+    daemon = house.run(toy(["--version=1"], workers=workers),
+                       through=[house.refuse, *(f"{call}={errno.ENOSYS}" for call in calls)])
+    daemon.log.wait("worker .* is ready", times=workers)
+    held = get(8080, "/fds").json()
+    assert held, held
+    assert daemon.ctl("deploy", "site").returncode == 0
+    daemon.log.wait("worker .* is ready", times=2 * workers)
+    answer = get(8080)
+    assert answer.status == 200
+    assert sorted(descriptors_of(answer.pid))[:4] == [0, 1, 2, 3]
+    ours = [target for target in descriptors_of(answer.pid).values() if target.startswith("socket:")]
+    daemons = descriptors_of(daemon.pid)
+    shared = [target for target in ours if target in daemons.values()]
+    assert len(shared) == 1, "it holds its one listening socket of ours and nothing else"
     assert daemon.stop() == 0
 
 

@@ -53,6 +53,11 @@ def wait_half_open(count):
     wait_answers(n_half_open, lambda seen: seen[-1] >= count, f"{count} handshakes are under way")
 
 
+def told(seen):
+    return (f"{seen['answered']} answered, {seen['reset']} reset, {seen['refused'] + seen['closed']} otherwise refused, "
+            f"{seen['hung']} hanging, the last after {seen['worst']:.1f} s")
+
+
 def timed_deploy(daemon, house):
     begun = time.monotonic()
     result = deploy(daemon, *new_version(house, 2))
@@ -67,7 +72,7 @@ def test_handshakes_begun_before_the_switch_are_answered(house, cable, show):
         wait_half_open(CLIENTS)
         result, seconds = timed_deploy(daemon, house)
         seen = result_of()
-    show(f"third segments held {HOLD} s: deploy {seconds:.1f} s, {seen}")
+    show(f"third segments held {HOLD} s: deploy {seconds:.1f} s; {told(seen)}")
     assert seen["answered"] == CLIENTS and seen["worst"] >= HOLD, seen
     assert seen["versions"] == {"1": CLIENTS}, seen
     assert result["cut_connections"] == 0
@@ -82,7 +87,7 @@ def test_dead_requests_beside_do_not_hold_up_a_deploy(house, cable, show):
         result, seconds = timed_deploy(daemon, house)
         seen = result_of()
         left = n_half_open()
-    show(f"with {DEAD_CLIENTS} dead ones beside: deploy {seconds:.1f} s, {seen}, {left} still half-open")
+    show(f"with {DEAD_CLIENTS} dead ones beside: deploy {seconds:.1f} s; {told(seen)}; {left} still half-open")
     assert seen["answered"] == CLIENTS and seen["versions"] == {"1": CLIENTS}, seen
     assert seconds < 10 and result["cut_connections"] == 0
     assert left > 0, "the dead ones were gone: nothing was proved"
@@ -97,7 +102,7 @@ def test_who_comes_after_drain_delay_is_reset_and_counted(house, cable, show):
         _, seconds = timed_deploy(daemon, house)
         settle(daemon)  # the old generation is gone long before the first of them comes
         seen = result_of()
-    show(f"drain_delay 1 s: deploy {seconds:.1f} s, {seen}")
+    show(f"drain_delay 1 s: deploy {seconds:.1f} s; {told(seen)}")
     assert seen["reset"] == CLIENTS and seen["hung"] == 0, seen
     assert 1 <= seconds < HOLD
     assert daemon.ask("status", "site")["last_deploy"]["cut_connections"] == CLIENTS
@@ -112,7 +117,7 @@ def test_syn_cookies_need_no_drain(house, cable, show):
         result, seconds = timed_deploy(daemon, house)
         assert n_half_open() == 0
         seen = result_of()
-    show(f"SYN cookies: deploy {seconds:.1f} s, {seen}")
+    show(f"SYN cookies: deploy {seconds:.1f} s; {told(seen)}")
     assert seen["answered"] == CLIENTS and seen["versions"] == {"2": CLIENTS}, seen
     assert seconds < HOLD and result["cut_connections"] == 0
     settle(daemon)
@@ -125,7 +130,7 @@ def test_deferred_accepts_are_waited_for(house, cable, show):
         wait_half_open(CLIENTS)
         result, seconds = timed_deploy(daemon, house)
         seen = result_of()
-    show(f"defer_accept, first byte after {HOLD} s: deploy {seconds:.1f} s, {seen}")
+    show(f"defer_accept, first byte after {HOLD} s: deploy {seconds:.1f} s; {told(seen)}")
     assert seen["answered"] == CLIENTS and seen["versions"] == {"1": CLIENTS}, seen
     assert result["cut_connections"] == 0
     settle(daemon)
@@ -146,7 +151,7 @@ def test_fast_open_is_answered_before_its_handshake_ends(house, cable, show):
     with clients(cable, CLIENTS, "--fast-open") as result_of:
         result, seconds = timed_deploy(daemon, house)
         seen = result_of()
-    show(f"fast open: deploy {seconds:.1f} s, {seen}, {n_fast_opened() - before} of them with data in the SYN")
+    show(f"fast open: deploy {seconds:.1f} s; {told(seen)}; {n_fast_opened() - before} of them with data in the SYN")
     assert seen["answered"] == CLIENTS, seen
     assert n_fast_opened() - before >= CLIENTS
     assert result["cut_connections"] == 0

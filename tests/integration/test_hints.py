@@ -3,7 +3,8 @@
 import socket
 from pathlib import Path
 
-from house import get, toy, wait_answers
+import hostile
+from house import DEADLINE, get, toy, wait_answers
 
 
 def hints(daemon, name="site"):
@@ -20,6 +21,51 @@ def test_a_service_without_faults_has_no_hints(house):
     daemon = house.run(toy())
     assert get(8080).status == 200
     assert hints(daemon) == []
+
+
+CONNECT = """
+import struct
+listener = socket.socket(fileno=3)
+Speaker().say("READY=1")
+if os.environ["REUSEPORTD_WORKER"] == "1" and os.environ["REUSEPORTD_GENERATION"] == "1" and os.path.exists("FLAG"):
+    os.unlink("FLAG")
+    listener.connect(("127.0.0.1", 9))
+    tell("hostile")
+while True:
+    data, peer = listener.recvfrom(100)
+    listener.sendto(os.environ["REUSEPORTD_WORKER"].encode(), peer)
+"""
+
+
+def test_a_datagram_socket_that_a_worker_has_connected_is_told_and_can_be_put_right(house):
+    """The kernel takes it out of the group, and nothing says so."""
+    flag = house.directory / "flag"
+    flag.touch()
+    path = hostile.script(house, CONNECT.replace("FLAG", str(flag)))
+    endpoint = 'dns: { listen_datagram = "127.0.0.1:5300"; };'
+    service = f'services: {{ {hostile.service(path, endpoint="dns", workers=2)} }};'
+    daemon = house.run(f"endpoints: {{ {endpoint} }}; {service}")
+    daemon.log.wait("worker: hostile")
+    assert "take dns out of the settings" in wait_hint(daemon, "were connected by a worker")
+    daemon.log.wait("Endpoint dns: a worker has connected a datagram socket that it shares with us")
+
+    house.write("")
+    assert daemon.ctl("reload").returncode == 0
+    wait_answers(daemon.workers, lambda found: found[-1] == [], "its workers are gone")
+    house.write(f"endpoints: {{ {endpoint} }}; {service}")
+    assert daemon.ctl("reload").returncode == 0
+    assert daemon.ctl("wait", "site", "--for=running").returncode == 0
+    assert hints(daemon) == []
+
+    def ask():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(DEADLINE)
+            client.sendto(b"who", ("127.0.0.1", 5300))
+            return client.recv(10)
+
+    wait_answers(ask, lambda found: set(found) == {b"0", b"1"} and len(found) > 20, "both answer, and nobody is lost")
+    assert len(daemon.log.times_of("has connected a datagram socket")) == 1
+    assert daemon.stop() == 0
 
 
 def shell(house, script):

@@ -352,7 +352,7 @@ def test_other_sockets_at_an_address_that_stays_open_lose_nobody(house):
     daemon = house.run(other_sockets(""))
     wait_running(daemon, "a")
     load = house.load("--address=127.0.0.1:8080", "--clients=8", "--seconds=600").wait_running()
-    number = 1
+    number, n_held = 1, []
     for _ in range(count(2, 15)):
         for options in OTHER_SOCKETS:
             before = listeners(daemon, 8080)
@@ -363,6 +363,8 @@ def test_other_sockets_at_an_address_that_stays_open_lose_nobody(house):
             check_other_sockets(daemon, options, 2)
             if "transparent" in options:
                 assert not before & listeners(daemon, 8080), "they were bound anew"
+        n_held.append(len(held(daemon)))
+    assert len(set(n_held)) == 1, f"no descriptor is left behind: {n_held}"
     result = load.stop()
     assert result["lost"] == 0, result
     assert daemon.stop() == 0

@@ -1,4 +1,5 @@
-"""What a test finds in its box: systemd is PID 1, ours is installed as `meson install` does it, nothing of ours runs.
+"""What a test finds in its box: systemd is PID 1, nothing of ours runs, and ours is installed as `meson install` does
+it; a test that is marked `packaged` installs the packages itself.
 
 The configuration is the file that the unit reads; the examples are in /srv.  The box is thrown away after the
 test, so whatever a test writes, and wherever, is nobody else's.
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from house import DEADLINE, Deadline, Lines, Load
 
-CONFIG = Path("/usr/local/etc/reuseportd/endpoints.conf")
 UNITS = Path("/etc/systemd/system")
 
 
@@ -19,6 +19,8 @@ class Box:
     def __init__(self, programs):
         self.programs = programs                # shaped as a build directory is
         self.toy = programs / "tests/integration/toy-worker"
+        is_packaged = not Path("/usr/local/sbin/reuseportd").exists()
+        self.config = Path("/etc" if is_packaged else "/usr/local/etc", "reuseportd/endpoints.conf")
         self._things = []
 
     def run(self, *command, check=True, **options):
@@ -45,8 +47,9 @@ class Box:
     def main_pid(self, unit="reuseportd.service"):
         return int(self.show(unit, "MainPID"))
 
-    def configure(self, text, path=CONFIG):
+    def configure(self, text, path=None):
         """A configuration; @TOY@ becomes the path of the toy worker."""
+        path = path or self.config
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("@TOY@", str(self.toy)))
 

@@ -33,6 +33,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "packaged: nothing of ours is installed; the test installs the packages")
     config.addinivalue_line("markers", "box_seconds(n): the time that the test has in its box (300)")
     if not IS_INSIDE:
         config.pluginmanager.register(Outside(config), "outside")
@@ -59,7 +60,10 @@ class Outside:
         elif probe.returncode != 0:
             self.error = f"an empty box ends with {probe.returncode}:\n{probe.stdout}"
         else:
-            self.error = install(Path(self.config.getoption("--build")).resolve(), self.directory / "layer")
+            os.umask(0o022)                     # the directories are those of "/" in the box
+            build = Path(self.config.getoption("--build")).resolve()
+            bring_programs(build, self.directory / "programs")
+            self.error = install(build, self.directory / "installed")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item):
@@ -87,11 +91,12 @@ class Outside:
         reports.mkdir()
         marker = item.get_closest_marker("box_seconds")
         seconds = marker.args[0] if marker else 300
+        layers = ["programs"] if item.get_closest_marker("packaged") else ["programs", "installed"]
         variables = [f"{name}={os.environ[name]}" for name in PASSED_ON if name in os.environ]
         result = boot(["env", f"{REPORTS}={reports}", *variables, "/usr/bin/python3", "-B", "-m", "pytest", "-q",
                        "-p", "no:cacheprovider", "--tb=short", f"--rootdir={SOURCES}",
                        f"{item.path}::{item.nodeid.split('::', 1)[1]}"],
-                      layers=[self.directory / "layer"], writable=[reports], seconds=seconds)
+                      layers=[self.directory / layer for layer in layers], writable=[reports], seconds=seconds)
         found = [item.config.hook.pytest_report_from_serializable(config=item.config, data=json.loads(line))
                  for path in reports.iterdir() for line in path.read_text().splitlines()]
         if not any(report.when == "teardown" for report in found):
@@ -100,6 +105,8 @@ class Outside:
         for report in found:
             # The paths of the inner one may start elsewhere.
             report.nodeid, report.location = item.nodeid, item.location
+            if isinstance(report.longrepr, list):  # why it was skipped, which JSON has made a list
+                report.longrepr = tuple(report.longrepr)
         return found
 
     def pytest_sessionfinish(self):
@@ -121,20 +128,21 @@ def boot(command, layers=(), writable=(), seconds=60):
     return subprocess.CompletedProcess(command, process.returncode, output)
 
 
-def install(build, layer):
-    """What a box has beside this machine's own files; returns what went wrong, or None."""
-    os.umask(0o022)                             # the directories are those of "/" in the box
-    result = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet"], text=True, check=False,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            env={**os.environ, "DESTDIR": str(layer)})
-    if result.returncode != 0:
-        return result.stdout
+def bring_programs(build, layer):
+    """What every box has beside this machine's own files."""
     for product in PRODUCTS:
         target = layer / PROGRAMS.relative_to("/") / product
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(build / product, target)
     shutil.copytree(SOURCES / "config/examples", layer / "srv")
-    return None
+
+
+def install(build, layer):
+    """What `meson install` puts there; returns what went wrong, or None."""
+    result = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet"], text=True, check=False,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            env={**os.environ, "DESTDIR": str(layer)})
+    return result.stdout if result.returncode != 0 else None
 
 
 def report_of(item, outcome, text):

@@ -308,6 +308,38 @@ static void cpus_and_slots(void **state) {
         assert_int_equal(s->services[0]->cpu_affinity.kind, CPU_AFFINITY_SLOT);
 }
 
+/* Rows that differ in what they print must not be equal, and the other way round. */
+static void compare_rows(SettingGroup group, const void *a, const void *b) {
+        const SettingTable *table = setting_table(group);
+        SettingGroup inside = SETTING_GROUP_INVALID;
+
+        for (size_t i = 0; i < table->n_rows; i++) {
+                _cleanup_free_ char *x = NULL, *y = NULL;
+                bool print_the_same;
+
+                assert_int_equal(value_format(&table->rows[i], a, &x), 0);
+                assert_int_equal(value_format(&table->rows[i], b, &y), 0);
+                print_the_same = x && y ? strcmp(x, y) == 0 : x == y;
+                if (value_equal(&table->rows[i], a, b) != print_the_same)
+                        fail_msg("%s: %s and %s", table->rows[i].name, x ?: "unset", y ?: "unset");
+        }
+
+        while ((inside = setting_next_inside(group, inside)) != SETTING_GROUP_INVALID)
+                compare_rows(inside, a, b);
+}
+
+static void values_are_equal_if_they_print_the_same(void **state) {
+        _cleanup_(settings_unrefp) Settings *s = load_text(full), *again = load_text(full);
+
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                for (size_t k = 0; k < again->n_endpoints; k++)
+                        compare_rows(SETTING_GROUP_ENDPOINT, s->endpoints[i], again->endpoints[k]);
+        for (size_t i = 0; i < s->n_services; i++)
+                for (size_t k = 0; k < again->n_services; k++)
+                        compare_rows(SETTING_GROUP_SERVICE, s->services[i], again->services[k]);
+        compare_rows(SETTING_GROUP_DAEMON, &s->daemon, &again->daemon);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 UNIT_TEST(endpoint_keys_are_read),
@@ -316,6 +348,7 @@ int main(void) {
                 UNIT_TEST(no_key_is_forgotten_here),
                 UNIT_TEST(rows_are_complete),
                 UNIT_TEST(what_is_printed_reads_as_the_same),
+                UNIT_TEST(values_are_equal_if_they_print_the_same),
                 UNIT_TEST(printed_values_say_where_they_come_from),
                 UNIT_TEST(a_preset_sets_three_keys_and_a_key_beside_it_wins),
                 UNIT_TEST(a_signal_that_cuts_is_a_warning),

@@ -32,23 +32,11 @@ static const char *outcome_of(const DeployResult *r) {
         return r->outcome == DEPLOY_SUCCEEDED ? "done" : "rolled_back";
 }
 
-/* "--interface 127.83.0.1 http://…", for curl. */
 static void describe_door(const Service *s, const DeployResult *r, char *buffer,
                           size_t size_bytes) {
-        char option[64], address[REUSE_ADDRESS_TEXT_SIZE];
-        const Endpoint *e = s->endpoints[0];
-        const ReuseAddress *a;
-
         buffer[0] = '\0';
-        if (!s->deploy || r != &s->deploy->result || s->deploy->state != DEPLOY_PREVIEW ||
-            e->n_groups == 0 || !door_curl_option(e, option, sizeof(option)))
-                return;
-
-        a = reuse_group_address(e->groups[0]);
-        reuse_address_format(a, address, sizeof(address));
-        if (a->is_dual_stack)
-                snprintf(address, sizeof(address), "127.0.0.1:%u", reuse_address_port(a));
-        snprintf(buffer, size_bytes, "%s http://%s/", option, address);
+        if (s->deploy && r == &s->deploy->result && s->deploy->state == DEPLOY_PREVIEW)
+                (void) door_describe(s->endpoints[0], buffer, size_bytes);
 }
 
 static int append_result(const Service *s, const DeployResult *r, sd_bus_message *m) {

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "daemon/bus/bus-object.h"
 #include "daemon/bus/bus.h"
+#include "daemon/messages.h"
 
 #define POLKIT                "org.freedesktop.PolicyKit1"
 #define POLKIT_USEC           (30 * USEC_PER_SEC)
@@ -92,7 +93,7 @@ static void refuse(Permit *p, const char *why) {
 
         describe(p, what, sizeof(what));
         text_escape(why, reason, sizeof(reason));
-        log_notice("Refused: %s: %s", what, reason);
+        log_note(LOG_NOTICE, MESSAGE_ACCESS_REFUSED, "Refused: %s: %s", what, reason);
         (void) sd_bus_reply_method_errorf(p->call, SD_BUS_ERROR_ACCESS_DENIED,
                                           "access denied: uid %u needs the authorization %s: %s",
                                           p->caller.uid, action_of(p->call), reason);
@@ -104,7 +105,7 @@ static void give(Permit *p) {
 
         if (!is_reading(p->call)) {
                 describe(p, what, sizeof(what));
-                log_notice("Allowed: %s", what);
+                log_note(LOG_NOTICE, MESSAGE_ACCESS_GIVEN, "Allowed: %s", what);
         }
 
         p->is_given = true;

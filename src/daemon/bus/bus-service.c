@@ -50,6 +50,27 @@ static int get_pending(sd_bus *bus, const char *path, const char *interface, con
         return sd_bus_message_append(reply, "b", now.is_pending);
 }
 
+static int get_pending_keys(sd_bus *bus, const char *path, const char *interface,
+                            const char *property, sd_bus_message *reply, void *userdata,
+                            sd_bus_error *reterr) {
+        _cleanup_strv_ char **keys = NULL;
+        int r;
+
+        r = service_list_pending(userdata, &keys);
+        return r < 0 ? r : sd_bus_message_append_strv(reply, keys);
+}
+
+static int get_draining(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        return sd_bus_message_append(reply, "u", service_n_draining(userdata));
+}
+
+static int get_notifications_refused(sd_bus *bus, const char *path, const char *interface,
+                                     const char *property, sd_bus_message *reply, void *userdata,
+                                     sd_bus_error *reterr) {
+        return sd_bus_message_append(reply, "t", service_n_notifications_refused(userdata));
+}
+
 static int get_sequence(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         const Service *s = userdata;
@@ -246,6 +267,7 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_PROPERTY("WorkersWanted", "u", get_number, 0, TOLD),
         SD_BUS_PROPERTY("Restarts", "u", get_number, 0, TOLD),
         SD_BUS_PROPERTY("Pending", "b", get_pending, 0, TOLD),
+        SD_BUS_PROPERTY("PendingKeys", "as", get_pending_keys, 0, 0),
         SD_BUS_PROPERTY("Activation", "s", get_activation, 0, 0),
         SD_BUS_PROPERTY("Endpoints", "as", get_endpoints, 0, 0),
         SD_BUS_PROPERTY("Command", "as", get_command, 0, 0),
@@ -253,6 +275,8 @@ const sd_bus_vtable bus_service_vtable[] = {
         SD_BUS_PROPERTY("Workers", "a" WORKER, get_workers, 0, 0),
         SD_BUS_PROPERTY("Connections", "a{st}", get_connections, 0, 0),
         SD_BUS_PROPERTY("VisitorsReset", "t", get_reset, 0, 0),
+        SD_BUS_PROPERTY("Draining", "u", get_draining, 0, 0),
+        SD_BUS_PROPERTY("NotificationsRefused", "t", get_notifications_refused, 0, 0),
         SD_BUS_PROPERTY("Store", "(uut)", get_stored, 0, 0), /* kept, limit, refused */
         SD_BUS_PROPERTY("Hints", "as", get_hints, 0, 0),
         SD_BUS_PROPERTY("Deploy", BUS_DEPLOY_STATE, bus_deploy_get_state, 0, TOLD),

@@ -17,6 +17,7 @@
 #include "daemon/bus/bus-object.h"
 #include "daemon/bus/bus-socket.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/take.h"
 
 #ifndef SO_PEERPIDFD /* Linux 6.5 */
@@ -92,7 +93,8 @@ int bus_take_on_take(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         q.endpoints = names;
         r = take(c->bus->manager, &q, &taken, &why);
         if (r == -EACCES)
-                log_notice("Refused: uid %u (pid %d): %s", c->uid, (int) c->pid, why ? why : "");
+                log_note(LOG_NOTICE, MESSAGE_ACCESS_REFUSED, "Refused: uid %u (pid %d): %s", c->uid,
+                         (int) c->pid, why ? why : "");
         if (r < 0)
                 return bus_error_set(reterr, r, why);
 

@@ -83,15 +83,12 @@ static void do_check(Deploy *d) {
 }
 
 static void do_hold(Deploy *d) {
-        char option[64], address[REUSE_ADDRESS_TEXT_SIZE];
-        const Endpoint *e = d->service->endpoints[0];
+        char door[192];
 
         d->deadline = timer_disarm(d->deadline);
-        reuse_address_format(reuse_group_address(e->groups[0]), address, sizeof(address));
-        if (door_curl_option(e, option, sizeof(option)))
+        if (door_describe(d->service->endpoints[0], door, sizeof(door)))
                 deploy_note(d, LOG_NOTICE, MESSAGE_DEPLOY_PREVIEW,
-                            "have a look: curl %s http://%s/ ; then promote or abort", option,
-                            address);
+                            "have a look: curl %s ; then promote or abort", door);
 }
 
 static int on_step(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/deploy/deploy.h"
 #include "daemon/messages.h"
+#include "daemon/service/service.h"
 
 /* @message  a MESSAGE_ of messages.h, or NULL */
 #define deploy_note(d, level, message, format, ...)                                              \
@@ -19,8 +20,9 @@
         } while (false)
 #define deploy_log(d, level, format, ...) deploy_note(d, level, NULL, format, ##__VA_ARGS__)
 
+/* Those of today, whatever build is deployed; a reload waits as long as there is a way back. */
 static inline const DeploySettings *deploy_settings(const Deploy *d) {
-        return &d->build->service->deploy;
+        return &d->service->settings->deploy;
 }
 
 /* Carries it out; may free the deploy.  What follows at once from it happens in the loop's next turn. */

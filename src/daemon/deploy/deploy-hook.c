@@ -12,6 +12,8 @@
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/service.h"
+#include "daemon/spawn/fd-protocol.h"
+#include "daemon/spawn/handoff.h"
 
 #define HOOK_USEC (30 * USEC_PER_SEC)
 
@@ -22,32 +24,16 @@ struct DetachedHook {
         LIST_ENTRY(DetachedHook) others;
 };
 
-static int put_word(char ***environment, const char *name, const char *value) {
-        char word[1024];
-
-        snprintf(word, sizeof(word), "%s=%s", name, value);
-        return strv_push(environment, word);
-}
-
 static int make_environment(const Deploy *d, const char *result, char ***ret) {
         _cleanup_strv_ char **environment = NULL;
-        char generation[16], step[16];
         int r;
 
-        snprintf(generation, sizeof(generation), "%u", d->result.generation);
-        snprintf(step, sizeof(step), "%u", d->n_steps_done);
-
-        r = strv_copy(d->build->environment, &environment);
+        r = handoff_make_environment(d->service, d->build, d->result.generation, d->new_bank,
+                                     /* slot= */ 0, &environment);
         if (r >= 0)
-                r = put_word(&environment, "PATH", getenv("PATH") ?: "/usr/bin:/bin");
+                r = environment_put(&environment, "REUSEPORTD_STEP=%u", d->n_steps_done);
         if (r >= 0)
-                r = put_word(&environment, "REUSEPORTD_SERVICE", d->service->settings->name);
-        if (r >= 0)
-                r = put_word(&environment, "REUSEPORTD_GENERATION", generation);
-        if (r >= 0)
-                r = put_word(&environment, "REUSEPORTD_STEP", step);
-        if (r >= 0)
-                r = put_word(&environment, "REUSEPORTD_RESULT", result);
+                r = environment_put(&environment, "REUSEPORTD_RESULT=%s", result);
         if (r < 0)
                 return r;
 

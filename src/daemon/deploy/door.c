@@ -114,17 +114,26 @@ static bool is_v6_only(const ReuseAddress *a) {
         return a->sa.sa_family == AF_INET6 && !a->is_dual_stack;
 }
 
+/* The address itself; of a wildcard, one of this machine that the door lets in. */
+static const char *nearest(const ReuseAddress *a, char *buffer, size_t size_bytes) {
+        bool is_any = a->sa.sa_family == AF_INET ? a->in.sin_addr.s_addr == htonl(INADDR_ANY)
+                                                 : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+
+        if (!is_any)
+                return reuse_address_format(a, buffer, size_bytes);
+
+        snprintf(buffer, size_bytes, "%s:%u", is_v6_only(a) ? "[::1]" : "127.0.0.1",
+                 reuse_address_port(a));
+        return buffer;
+}
+
 int door_dial(const ReuseAddress *a) {
         const ReuseOptions options = { .is_async = true };
         char from[REUSE_ADDRESS_TEXT_SIZE], to[REUSE_ADDRESS_TEXT_SIZE];
         uint16_t bank_port, slot_port;
         int fd;
 
-        if (a->is_dual_stack) /* over IPv4, whose addresses make the better door */
-                snprintf(to, sizeof(to), "127.0.0.1:%u", reuse_address_port(a));
-        else
-                reuse_address_format(a, to, sizeof(to));
-
+        nearest(a, to, sizeof(to));
         if (is_v6_only(a)) {
                 door_ports(&bank_port, &slot_port);
                 if (slot_port == 0)
@@ -137,17 +146,24 @@ int door_dial(const ReuseAddress *a) {
         return fd < 0 ? fd : fd_move_above_stdio(fd);
 }
 
-const char *door_curl_option(const Endpoint *e, char *buffer, size_t size_bytes) {
+const char *door_describe(const Endpoint *e, char *buffer, size_t size_bytes) {
+        char address[REUSE_ADDRESS_TEXT_SIZE], option[64];
         uint16_t bank_port, slot_port;
+        ReuseAddress a;
 
-        if (!is_v6_only(reuse_group_address(e->groups[0]))) {
-                snprintf(buffer, size_bytes, "--interface %s", REUSE_DOOR_BANK_ADDRESS);
-                return buffer;
+        if (e->n_groups == 0)
+                return NULL;
+
+        a = *reuse_group_address(e->groups[0]);
+        snprintf(option, sizeof(option), "--interface %s", REUSE_DOOR_BANK_ADDRESS);
+        if (is_v6_only(&a)) {
+                door_ports(&bank_port, &slot_port);
+                if (bank_port == 0)
+                        return NULL;
+                snprintf(option, sizeof(option), "--interface ::1 --local-port %u", bank_port);
         }
 
-        door_ports(&bank_port, &slot_port);
-        if (bank_port == 0)
-                return NULL;
-        snprintf(buffer, size_bytes, "--interface ::1 --local-port %u", bank_port);
+        snprintf(buffer, size_bytes, "%s http://%s/", option,
+                 nearest(&a, address, sizeof(address)));
         return buffer;
 }

@@ -39,9 +39,9 @@ void door_put(const Service *s, ReuseRule *rule);
  * descriptor that becomes writable, or a negative error. */
 int door_dial(const ReuseAddress *a);
 
-/* What a person needs to come through the door to the bank: "--interface 127.83.0.1", or for IPv6
- * "--local-port 32766"; NULL if this kernel leaves no port for it. */
-const char *door_curl_option(const Endpoint *e, char *buffer, size_t size_bytes);
+/* What a person says to curl in order to come through the door to the bank: "--interface 127.83.0.1
+ * http://127.0.0.1:80/", or for IPv6 with "--local-port 32766"; NULL if this kernel leaves no port for it. */
+const char *door_describe(const Endpoint *e, char *buffer, size_t size_bytes);
 
 /* The ports of the IPv6 door, to bank and slot; 0 where there is none. */
 void door_ports(uint16_t *ret_bank_port, uint16_t *ret_slot_port);

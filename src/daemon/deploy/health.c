@@ -13,6 +13,8 @@
 #include "daemon/service/generation.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/errand.h"
+#include "daemon/spawn/fd-protocol.h"
+#include "daemon/spawn/handoff.h"
 #include "daemon/timer.h"
 
 #define WHY_SIZE_BYTES 256U
@@ -114,34 +116,25 @@ static void on_errand(ErrandResult result, const char *how, void *userdata) {
 }
 
 static int make_environment(const Health *h, char ***ret) {
-        _cleanup_strv_ char **environment = NULL;
-        char word[512], text[REUSE_ADDRESS_TEXT_SIZE];
-        uint16_t bank_port, slot_port;
-        const ReuseAddress *a = reuse_group_address(h->endpoint->groups[0]);
+        const Generation *g = h->generation;
+        const ReuseAddress *a = reuse_group_address(endpoint_group(h->endpoint, g->bank, 0));
         bool has_v4 = a->sa.sa_family == AF_INET || a->is_dual_stack;
+        _cleanup_strv_ char **environment = NULL;
+        char text[REUSE_ADDRESS_TEXT_SIZE];
+        uint16_t bank_port, slot_port;
         int r;
 
-        r = strv_copy(h->generation->build->environment, &environment);
-        snprintf(word, sizeof(word), "PATH=%s", getenv("PATH") ?: "/usr/bin:/bin");
+        r = handoff_make_environment(g->service, g->build, g->number, g->bank, h->slot,
+                                     &environment);
         if (r >= 0)
-                r = strv_push(&environment, word);
-        snprintf(word, sizeof(word), "REUSEPORTD_DOOR=%s",
-                 has_v4 ? REUSE_DOOR_SLOT_ADDRESS : "::1");
+                r = environment_put(&environment, "REUSEPORTD_DOOR=%s",
+                                    has_v4 ? REUSE_DOOR_SLOT_ADDRESS : "::1");
+        door_ports(&bank_port, &slot_port);
+        if (r >= 0 && !has_v4)
+                r = environment_put(&environment, "REUSEPORTD_DOOR_PORT=%u", slot_port);
         if (r >= 0)
-                r = strv_push(&environment, word);
-        if (!has_v4) {
-                door_ports(&bank_port, &slot_port);
-                snprintf(word, sizeof(word), "REUSEPORTD_DOOR_PORT=%u", slot_port);
-                if (r >= 0)
-                        r = strv_push(&environment, word);
-        }
-        snprintf(word, sizeof(word), "REUSEPORTD_ADDRESS=%s",
-                 reuse_address_format(a, text, sizeof(text)));
-        if (r >= 0)
-                r = strv_push(&environment, word);
-        snprintf(word, sizeof(word), "REUSEPORTD_WORKER=%u", h->slot);
-        if (r >= 0)
-                r = strv_push(&environment, word);
+                r = environment_put(&environment, "REUSEPORTD_ADDRESS=%s",
+                                    reuse_address_format(a, text, sizeof(text)));
         if (r < 0)
                 return r;
 
@@ -210,7 +203,7 @@ int health_new(Generation *g, HealthHandler handler, void *userdata, Health **re
                 return -ENOMEM;
 
         h->generation = g;
-        h->check = &g->settings->deploy.health_check;
+        h->check = &g->service->settings->deploy.health_check;
         h->handler = handler;
         h->userdata = userdata;
         h->endpoint = choose_endpoint(g, h->check);

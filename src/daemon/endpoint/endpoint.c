@@ -63,7 +63,13 @@ static void log_holders(const Endpoint *e, const ReuseAddress *address, int erro
         for (int i = 0; i < n; i++) {
                 if (!is_first_of_its_process(holders, i))
                         continue;
-                if (holders[i].pid > 0)
+                if (holders[i].pid == 1 && getpid() != 1)
+                        log_fields(LOG_ERR, &fields,
+                                   "Endpoint %s: cannot open %s: held by %s for a unit, a socket unit or "
+                                   "one with a file descriptor store, and by whoever else it was given "
+                                   "to; stop that",
+                                   e->settings->name, text, holders[i].name);
+                else if (holders[i].pid > 0)
                         log_fields(LOG_ERR, &fields,
                                    "Endpoint %s: cannot open %s: held by pid %d (%s) of uid %u; end it "
                                    "with: kill %d",

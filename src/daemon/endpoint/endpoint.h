@@ -61,7 +61,9 @@ struct Endpoint {
         size_t n_sockets;
         Settings *settings_held; /* a reference, while the manager's settings do not name it any more */
         unsigned n_strangers; /* sockets of others at its addresses, when somebody last looked */
-        uint64_t n_reset;     /* visitors who came too late, and datagrams */
+        unsigned n_connected; /* its datagram sockets that a worker has connected, likewise */
+        unsigned n_connected_told;
+        uint64_t n_reset;                /* visitors who came too late, and datagrams */
         LIST_HEAD(Takers, Taker) takers; /* who reads it, while it belongs to no service */
         unsigned n_takers;
 };

@@ -71,6 +71,38 @@ static int compare_inodes(const void *p, const void *q) {
 
 /* ---- what is ours ---- */
 
+static bool is_connected(int fd) {
+        struct sockaddr_storage peer;
+        socklen_t length = sizeof(peer);
+
+        return getpeername(fd, (struct sockaddr *) &peer, &length) >= 0;
+}
+
+static void find_connected(Endpoint *e, const ReuseGroup *g) {
+        if (e->settings->type != SOCK_DGRAM)
+                return;
+
+        for (unsigned bank = 0; bank < reuse_group_n_banks(g); bank++)
+                for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
+                        e->n_connected += is_connected(reuse_group_fd(g, bank, slot)) ? 1 : 0;
+}
+
+static void tell_connected(Bus *bus, Endpoint *e) {
+        LogFields fields = { .endpoint = e->settings->name };
+
+        if (e->n_connected > e->n_connected_told) {
+                log_fields(LOG_WARNING, &fields,
+                           "Endpoint %s: a worker has connected a datagram socket that it shares with us "
+                           "(%u of them are by now): who was led to it, and to another that took its "
+                           "place, is lost; a program must connect() only sockets of its own.  It is put "
+                           "right by taking the endpoint out of the settings, a reload, putting it back, "
+                           "and a reload",
+                           e->settings->name, e->n_connected);
+                bus_tell(bus, "endpoint", e->settings->name, "connected", "");
+        }
+        e->n_connected_told = e->n_connected;
+}
+
 static void add_inodes(Look *l, const ReuseGroup *g) {
         for (unsigned bank = 0; bank < reuse_group_n_banks(g); bank++)
                 for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++) {
@@ -99,7 +131,7 @@ static void count_group(Look *l, Endpoint *e, const ReuseGroup *g) {
         l->n_addresses++;
         for (unsigned bank = 0; bank < reuse_group_n_banks(g); bank++)
                 l->n_inodes += reuse_group_n_slots(g, bank);
-        e->n_strangers = 0;
+        e->n_strangers = e->n_connected = 0;
 }
 
 static void add_group(Look *l, Endpoint *e, const ReuseGroup *g) {
@@ -107,6 +139,7 @@ static void add_group(Look *l, Endpoint *e, const ReuseGroup *g) {
 
         l->addresses[l->n_addresses++] = (Address){ reuse_address_port(address), e, address };
         add_inodes(l, g);
+        find_connected(e, g);
 }
 
 static int look_init(const Manager *m, Look *l) {
@@ -237,6 +270,8 @@ void strangers_look(Strangers *s) {
 
         if (look_init(s->manager, &l) < 0)
                 return;
+        for (size_t i = 0; i < s->manager->n_endpoints; i++)
+                tell_connected(s->manager->bus, s->manager->endpoints[i]);
         for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
                 _cleanup_free_ Holder *found = NULL;
                 int n = sockdiag_list_listeners(types[i], &found);

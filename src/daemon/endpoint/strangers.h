@@ -6,6 +6,9 @@
  * our sockets to other indices.  We cannot keep him out without a user of our own for the sockets; we can
  * see him, since his inode is not one of ours, and say so: when an address opens, when a rule changes, when
  * somebody looks, and every 10 s.
+ *
+ * The same look sees a datagram socket of ours that a worker has connect()ed.  The kernel takes it out of the
+ * group and moves the last one into the hole, and no event tells.  Nor can it come back: it joins by bind() alone.
  */
 
 #include <stdbool.h>

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/endpoint/endpoint-change.h"
 #include "daemon/endpoint/endpoint-watch.h"
 #include "daemon/manager.h"
 
@@ -118,7 +119,9 @@ static int listen_for(Endpoint *e) {
         const ReuseRule rule = taker_rule(e);
         int r;
 
-        r = endpoint_listen(e, &rule);
+        r = endpoint_renew(e, TAKER_BANK); /* after a reload while another had it */
+        if (r >= 0)
+                r = endpoint_listen(e, &rule);
         if (r < 0)
                 return r;
 

@@ -13,6 +13,7 @@
 #include "daemon/messages.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
+#include "daemon/spawn/scope.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker-end.h"
 
@@ -60,6 +61,24 @@ int generation_new(Service *s, Build *build, unsigned number, unsigned bank, Gen
         return 0;
 }
 
+/* That of workers which are older than we. */
+static void find_scope(Generation *g) {
+        for (unsigned i = 0; i < g->n_places && !g->scope; i++)
+                if (g->slots[i].worker && g->slots[i].worker->pid > 0)
+                        (void) scope_find(g->service->manager, g->slots[i].worker->pid, &g->scope);
+}
+
+Scope *generation_scope(Generation *g) {
+        if (g->scope || g->has_no_scope)
+                return g->scope;
+
+        find_scope(g);
+        if (!g->scope)
+                g->has_no_scope = scope_new(g->service->manager, g->settings->name, g->number,
+                                            &g->scope) < 0;
+        return g->scope;
+}
+
 Generation *generation_free(Generation *g) {
         if (!g)
                 return NULL;
@@ -69,6 +88,7 @@ Generation *generation_free(Generation *g) {
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 g->slots[i].worker = worker_free(g->slots[i].worker);
         }
+        g->scope = scope_free(g->scope, g->settings->kill_mode != KILL_MODE_PROCESS);
         free(g->slots);
         free(g->endpoints);
         g->build = build_unref(g->build);
@@ -217,7 +237,8 @@ static void start_slot(GenerationSlot *slot) {
 }
 
 static bool may_start(GenerationSlot *slot) {
-        const ServiceSettings *s = slot->generation->settings;
+        const ServiceSettings *s =
+                        slot->generation->service->settings; /* a reload counts at once */
 
         return start_limit_take(&slot->starts, s->start_limit_interval_usec,
                                 (unsigned) s->start_limit_burst, now_usec());
@@ -225,7 +246,7 @@ static bool may_start(GenerationSlot *slot) {
 
 static void give_up(GenerationSlot *slot) {
         Generation *g = slot->generation;
-        const ServiceSettings *s = g->settings;
+        const ServiceSettings *s = g->service->settings;
         LogFields fields = { .service = s->name, .generation = g->number };
         char duration[DURATION_TEXT_SIZE];
 
@@ -408,6 +429,12 @@ void generation_set_n_slots(Generation *g, unsigned n_slots) {
         start_due(g);
 }
 
+void generation_reload(Generation *g) {
+        for (unsigned i = 0; i < g->n_places; i++)
+                if (g->slots[i].worker)
+                        worker_reload(g->slots[i].worker);
+}
+
 /* Places at the end that nobody is in. */
 static void trim(Generation *g) {
         while (g->n_places > g->n_slots && !generation_has_reader(g, g->n_places - 1))
@@ -434,6 +461,7 @@ void generation_stop(Generation *g, uint64_t timeout_usec) {
         if (g->is_stopping)
                 return;
 
+        find_scope(g); /* while there is anybody in it */
         g->is_stopping = true;
         for (unsigned i = 0; i < g->n_places; i++) {
                 g->slots[i].is_due = false;

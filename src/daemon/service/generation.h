@@ -46,7 +46,9 @@ struct Generation {
         sd_event_source *start_more; /* of those that are due */
         unsigned first_due;
         unsigned n_restarts;
-        unsigned n_cut; /* workers that needed the final signal */
+        unsigned n_cut;      /* workers that needed the final signal */
+        struct Scope *scope; /* of its processes; NULL: there is none */
+        bool has_no_scope;   /* since there can be none here */
         bool is_stopping;
         bool is_cut;       /* the final signal was needed, and what it cut was counted */
         bool is_on_trial;  /* a lost worker is a verdict, not to be replaced */
@@ -93,6 +95,9 @@ void generation_wake(Generation *g, unsigned slot);
  * those that are too many leave the rule and work on until generation_let_go(). */
 void generation_set_n_slots(Generation *g, unsigned n_slots);
 
+/* The service has other settings: what applies now to workers that are there is applied. */
+void generation_reload(Generation *g);
+
 /* Asks the workers that are too many to stop.
  *
  * @timeout_usec  until the final signal */
@@ -113,6 +118,9 @@ unsigned generation_signal(const Generation *g, int signal_number);
 
 /* Delays between restarts begin anew, those that run now included. */
 void generation_forget_failures(Generation *g);
+
+/* Where its processes are to be, made now if need be; NULL: with us. */
+struct Scope *generation_scope(Generation *g);
 
 unsigned generation_n_workers(const Generation *g);
 unsigned generation_n_ready(const Generation *g);

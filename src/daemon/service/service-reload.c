@@ -2,12 +2,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
+#include "daemon/service/service-idle.h"
 #include "daemon/service/service.h"
 #include "settings/diff.h"
 
@@ -76,37 +79,82 @@ static int put_endpoints(Service *s, Endpoint *const *endpoints, size_t n_endpoi
         return 1;
 }
 
-/* Whether its workers are such as the settings want. */
-static bool is_outdated(const Generation *g, const ServiceSettings *settings) {
-        SettingsDiff diff = { 0 };
-        bool found = false;
+static int add_pending(char ***list, const char *group, const char *name, const char *key) {
+        char word[256];
 
-        if (settings_diff_service(g->settings, settings, &diff) >= 0)
-                for (size_t i = 0; i < diff.n_changes; i++)
-                        found |= diff.changes[i].applies != APPLIES_NOW;
-        settings_diff_done(&diff);
-
-        return found;
+        snprintf(word, sizeof(word), "%s.%s.%s", group, name, key);
+        return strv_contains(*list, word) ? 0 : strv_push(list, word);
 }
 
-/* Whether its sockets or their names are others than the settings say. */
-static bool has_other_sockets(const Generation *g) {
-        for (size_t i = 0; i < g->n_endpoints; i++) {
-                const Endpoint *e = g->endpoints[i];
-                const EndpointSettings *then = NULL;
+static int add_pending_keys(const Service *s, const Generation *g, char ***list) {
+        _cleanup_(settings_diff_done) SettingsDiff diff = { 0 };
+        int r;
 
-                if (endpoint_is_outdated(e, g->bank))
-                        return true;
+        r = settings_diff_service(g->settings, s->settings, &diff);
+        for (size_t i = 0; i < diff.n_changes && r >= 0; i++)
+                if (diff.changes[i].applies != APPLIES_NOW)
+                        r = add_pending(list, "services", s->settings->name,
+                                        diff.changes[i].row->name);
 
-                for (size_t k = 0; k < g->settings->n_endpoints; k++)
-                        if (strcmp(g->settings->endpoints[k]->name, e->settings->name) == 0)
-                                then = g->settings->endpoints[k];
-                if (!then || strcmp(endpoint_descriptor_name(then),
-                                    endpoint_descriptor_name(e->settings)) != 0)
-                        return true;
-        }
+        return r;
+}
 
-        return false;
+static const EndpointSettings *settings_then(const Generation *g, const char *name) {
+        for (size_t i = 0; i < g->settings->n_endpoints; i++)
+                if (strcmp(g->settings->endpoints[i]->name, name) == 0)
+                        return g->settings->endpoints[i];
+
+        return NULL;
+}
+
+/* Sockets of its endpoints, and how its workers call them. */
+static int add_pending_endpoint(const Generation *g, const Endpoint *e, char ***list) {
+        const EndpointSettings *then = settings_then(g, e->settings->name);
+        _cleanup_(settings_diff_done) SettingsDiff diff = { 0 };
+        int r = 0;
+
+        if (!then ||
+            strcmp(endpoint_descriptor_name(then), endpoint_descriptor_name(e->settings)) != 0)
+                r = add_pending(list, "endpoints", e->settings->name, "file_descriptor_name");
+        if (r < 0 || !then || !endpoint_is_outdated(e, g->bank))
+                return r;
+
+        r = settings_diff_endpoint(then, e->settings, &diff);
+        for (size_t i = 0; i < diff.n_changes && r >= 0; i++)
+                if (diff.changes[i].applies == APPLIES_BY_NEW_SOCKETS &&
+                    strcmp(diff.changes[i].row->name, "exclusive") != 0)
+                        r = add_pending(list, "endpoints", e->settings->name,
+                                        diff.changes[i].row->name);
+        return r;
+}
+
+static int list_pending(const Service *s, const Generation *g, char ***ret) {
+        _cleanup_strv_ char **list = NULL;
+        int r;
+
+        r = add_pending_keys(s, g, &list);
+        for (size_t i = 0; i < g->n_endpoints && r >= 0; i++)
+                if (g->endpoints[i]->service == s)
+                        r = add_pending_endpoint(g, g->endpoints[i], &list);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+int service_list_pending(const Service *s, char ***ret) {
+        const Generation *g = service_current(s);
+
+        *ret = NULL;
+        return g ? list_pending(s, g, ret) : 0;
+}
+
+/* Whether its workers are such as the settings want. */
+static bool is_outdated(const Service *s, const Generation *g) {
+        _cleanup_strv_ char **list = NULL;
+
+        return list_pending(s, g, &list) >= 0 && strv_length(list) > 0;
 }
 
 static bool wants_other_sockets(const Service *s) {
@@ -170,8 +218,11 @@ int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const 
                 s->n_scaled = 0;
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
                 if (s->banks[bank])
-                        s->banks[bank]->is_outdated = is_outdated(s->banks[bank], settings) ||
-                                                      has_other_sockets(s->banks[bank]);
+                        s->banks[bank]->is_outdated = is_outdated(s, s->banks[bank]);
+
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        generation_reload(s->banks[bank]);
 
         if (r > 0 || is_renamed || wants_other_sockets(s))
                 move_to_endpoints(s);
@@ -185,6 +236,7 @@ int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const 
                 (void) service_wake(s, /* slot= */ 0);
 
         service_ahead_prepare(s);
+        service_idle_update(s);
         manager_on_service_changed(s->manager, s);
         return 0;
 }

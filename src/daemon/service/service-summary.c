@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "daemon/deploy/drain.h"
 #include "daemon/service/generation.h"
+#include "daemon/worker/notify.h"
 
 static unsigned n_restarts(const Service *s) {
         unsigned n = 0;
@@ -11,6 +13,25 @@ static unsigned n_restarts(const Service *s) {
                 n += s->banks[bank] ? s->banks[bank]->n_restarts : 0;
 
         return n;
+}
+
+uint64_t service_n_notifications_refused(const Service *s) {
+        uint64_t n = 0;
+
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
+                const Generation *g = s->banks[bank];
+
+                for (unsigned i = 0; g && i < g->n_places; i++)
+                        if (g->slots[i].worker && g->slots[i].worker->notify)
+                                n += notify_n_refused(g->slots[i].worker->notify);
+        }
+
+        return n;
+}
+
+unsigned service_n_draining(const Service *s) {
+        return (s->leaving ? drain_n_waiting(s->leaving) : 0) +
+               (s->deploy && s->deploy->drain ? drain_n_waiting(s->deploy->drain) : 0);
 }
 
 ServiceSummary service_summarize(const Service *s) {

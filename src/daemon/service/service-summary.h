@@ -20,5 +20,10 @@ typedef struct ServiceSummary {
         bool is_decided;          /* how the deploy ends is known */
 } ServiceSummary;
 
+/* How many messages of the workers that are there were refused; how many handshakes and connections are
+ * still waited for where nobody is led to any more. */
+uint64_t service_n_notifications_refused(const Service *s);
+unsigned service_n_draining(const Service *s);
+
 ServiceSummary service_summarize(const Service *s);
 bool service_summary_equal(const ServiceSummary *a, const ServiceSummary *b);

@@ -182,6 +182,10 @@ int service_reload(Service *s, const ServiceSettings *settings, Endpoint *const 
  * @is_ours   for each of its endpoints: whether it goes with it, else the manager keeps it */
 void service_leave(Service *s, Settings *settings, const bool *is_ours);
 
+/* What of the settings only another generation will have, as check --diff names it: "services.a.workers".
+ * Returns 0 or -ENOMEM. */
+int service_list_pending(const Service *s, char ***ret);
+
 /* Closes endpoints that no generation holds any more. */
 void service_drop_endpoints(Service *s);
 

@@ -20,7 +20,10 @@
 
 /* What is needed to make one. */
 typedef struct Job {
-        const Generation *generation;
+        const Service *service;
+        Endpoint *const *endpoints; /* of the generation */
+        size_t n_endpoints;
+        unsigned number, bank; /* of the generation */
         const Build *build;
         unsigned slot;
         const char *notify_path;
@@ -32,7 +35,7 @@ typedef struct Job {
 } Job;
 
 /* What every program may want to know, and nothing of what we were started with. */
-static int put_basics(const ServiceSettings *s, char ***environment) {
+static int put_basics(char ***environment) {
         static const char *const inherited[] = { "LANG", "TZ" };
         int r;
 
@@ -42,7 +45,13 @@ static int put_basics(const ServiceSettings *s, char ***environment) {
                         r = environment_put(environment, "%s=%s", inherited[i],
                                             getenv(inherited[i]));
 
-        if (r >= 0 && s->user_name)
+        return r;
+}
+
+static int put_user(const ServiceSettings *s, char ***environment) {
+        int r = 0;
+
+        if (s->user_name)
                 r = environment_put(environment, "USER=%s", s->user_name);
         if (r >= 0 && s->user_name)
                 r = environment_put(environment, "LOGNAME=%s", s->user_name);
@@ -80,22 +89,28 @@ int handoff_put_address(const Endpoint *e, char ***environment) {
         return environment_put(environment, "REUSEPORTD_ADDRESS_%s=%s", name, addresses);
 }
 
-int handoff_put_place(const Generation *g, unsigned slot, char ***environment) {
+static int put_place(const Job *j, char ***environment) {
         int r;
 
-        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", g->service->settings->name);
+        r = environment_put(environment, "REUSEPORTD_SERVICE=%s", j->service->settings->name);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", g->number);
+                r = environment_put(environment, "REUSEPORTD_GENERATION=%u", j->number);
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_COLOR=%s", generation_color(g));
+                r = environment_put(environment, "REUSEPORTD_COLOR=%s", bank_color(j->bank));
         if (r >= 0)
-                r = environment_put(environment, "REUSEPORTD_WORKER=%u", slot);
+                r = environment_put(environment, "REUSEPORTD_WORKER=%u", j->slot);
         return r;
 }
 
-static int put_addresses(const Generation *g, char ***environment) {
-        for (size_t i = 0; i < g->n_endpoints; i++) {
-                int r = handoff_put_address(g->endpoints[i], environment);
+int handoff_put_place(const Generation *g, unsigned slot, char ***environment) {
+        const Job j = { .service = g->service, .number = g->number, .bank = g->bank, .slot = slot };
+
+        return put_place(&j, environment);
+}
+
+static int put_addresses(const Job *j, char ***environment) {
+        for (size_t i = 0; i < j->n_endpoints; i++) {
+                int r = handoff_put_address(j->endpoints[i], environment);
 
                 if (r < 0)
                         return r;
@@ -119,13 +134,15 @@ static int make_environment(const Job *j, char ***environment) {
         const ServiceSettings *s = j->build->service;
         int r;
 
-        r = put_basics(s, environment);
+        r = put_basics(environment);
+        if (r >= 0)
+                r = put_user(s, environment);
         if (r >= 0)
                 r = put_own(j, environment);
         if (r >= 0)
-                r = handoff_put_place(j->generation, j->slot, environment);
+                r = put_place(j, environment);
         if (r >= 0)
-                r = put_addresses(j->generation, environment);
+                r = put_addresses(j, environment);
         if (r < 0 || !j->notify_path)
                 return r;
 
@@ -140,24 +157,33 @@ static int make_environment(const Job *j, char ***environment) {
         return r;
 }
 
-/* Which descriptors, and what is said of them. */
-static int list_sockets(Job *j) {
-        const Generation *g = j->generation;
-        int first_fd = fd_protocol_first_fd(j->build->service->fd_protocol);
+/* How many the build's templates may speak of, when a reload has brought other endpoints since. */
+static size_t n_addresses(const ServiceSettings *s) {
         size_t n = 0;
 
-        for (size_t i = 0; i < g->n_endpoints; i++)
-                n += endpoint_n_groups(g->endpoints[i], g->bank);
+        for (size_t i = 0; i < s->n_endpoints; i++)
+                n += s->endpoints[i]->n_addresses;
+
+        return n;
+}
+
+/* Which descriptors, and what is said of them. */
+static int list_sockets(Job *j) {
+        int first_fd = fd_protocol_first_fd(j->build->service->fd_protocol);
+        size_t n = n_addresses(j->build->service);
+
+        for (size_t i = 0; i < j->n_endpoints; i++)
+                n += endpoint_n_groups(j->endpoints[i], j->bank);
 
         j->sockets = calloc(n + 1, sizeof(PassedSocket));
         j->ports = calloc(n + 1, sizeof(uint16_t));
         if (!j->sockets || !j->ports)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < g->n_endpoints; i++)
-                for (unsigned k = 0; k < endpoint_n_groups(g->endpoints[i], g->bank); k++) {
-                        const Endpoint *e = g->endpoints[i];
-                        const ReuseAddress *a = reuse_group_address(endpoint_group(e, g->bank, k));
+        for (size_t i = 0; i < j->n_endpoints; i++)
+                for (unsigned k = 0; k < endpoint_n_groups(j->endpoints[i], j->bank); k++) {
+                        const Endpoint *e = j->endpoints[i];
+                        const ReuseAddress *a = reuse_group_address(endpoint_group(e, j->bank, k));
 
                         j->ports[j->n_sockets] = reuse_address_port(a);
                         j->sockets[j->n_sockets] = (PassedSocket){ e, a,
@@ -167,8 +193,8 @@ static int list_sockets(Job *j) {
 
         j->templates = (TemplateContext){
                 .service = j->build->service,
-                .generation = j->generation->number,
-                .color = generation_color(j->generation),
+                .generation = j->number,
+                .color = bank_color(j->bank),
                 .worker = j->slot,
                 .first_fd = first_fd,
                 .ports = j->ports,
@@ -177,14 +203,12 @@ static int list_sockets(Job *j) {
 }
 
 static int take_fds(const Job *j, Handoff *h) {
-        const Generation *g = j->generation;
-
         h->fds = calloc(j->n_sockets + fd_store_n(j->stored) + 1, sizeof(int));
         if (!h->fds)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < g->n_endpoints; i++)
-                endpoint_put_fds(g->endpoints[i], g->bank, j->slot, h->fds, &h->n_fds);
+        for (size_t i = 0; i < j->n_endpoints; i++)
+                endpoint_put_fds(j->endpoints[i], j->bank, j->slot, h->fds, &h->n_fds);
         for (size_t i = 0; i < fd_store_n(j->stored); i++)
                 h->fds[h->n_fds++] = fd_store_fd(j->stored, i);
 
@@ -215,7 +239,16 @@ static int make(const Job *j, Handoff *h) {
 
 int handoff_init(const Generation *g, const Build *build, unsigned slot, const char *notify_path,
                  Handoff *ret) {
-        Job j = { .generation = g, .build = build, .slot = slot, .notify_path = notify_path };
+        Job j = {
+                .service = g->service,
+                .endpoints = g->endpoints,
+                .n_endpoints = g->n_endpoints,
+                .number = g->number,
+                .bank = g->bank,
+                .build = build,
+                .slot = slot,
+                .notify_path = notify_path,
+        };
         Handoff h = { .stdin_fd = -EBADF };
         int r;
 
@@ -233,6 +266,38 @@ int handoff_init(const Generation *g, const Build *build, unsigned slot, const c
         }
 
         *ret = h;
+        return 0;
+}
+
+int handoff_make_environment(const Service *s, const Build *build, unsigned number, unsigned bank,
+                             unsigned slot, char ***ret) {
+        _cleanup_strv_ char **environment = NULL;
+        Job j = {
+                .service = s,
+                .endpoints = s->endpoints,
+                .n_endpoints = s->n_endpoints,
+                .number = number,
+                .bank = bank,
+                .build = build,
+                .slot = slot,
+        };
+        int r;
+
+        r = list_sockets(&j);
+        if (r >= 0)
+                r = put_basics(&environment);
+        if (r >= 0)
+                r = put_own(&j, &environment);
+        if (r >= 0)
+                r = put_place(&j, &environment);
+        if (r >= 0)
+                r = put_addresses(&j, &environment);
+        free(j.sockets);
+        free(j.ports);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(environment);
         return 0;
 }
 

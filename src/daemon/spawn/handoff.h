@@ -10,6 +10,7 @@
 
 typedef struct Endpoint Endpoint;
 typedef struct Generation Generation;
+typedef struct Service Service;
 
 /* Everything is owned, but the descriptors are borrowed. */
 typedef struct Handoff {
@@ -31,6 +32,10 @@ int handoff_init(const Generation *g, const Build *build, unsigned slot, const c
                  Handoff *ret);
 void handoff_done(Handoff *h);
 
+/* The environment of a command that runs for a generation, by our own user: templates are expanded in it as
+ * for the worker in @slot.  Returns 0 or a negative errno. */
+int handoff_make_environment(const Service *s, const Build *build, unsigned number, unsigned bank,
+                             unsigned slot, char ***ret);
 /* Parts of the environment, for one who is handed sockets in another way: REUSEPORTD_SERVICE, _GENERATION,
  * _COLOR, _WORKER; REUSEPORTD_ADDRESS_NAME.  Return 0 or -ENOMEM. */
 int handoff_put_place(const Generation *g, unsigned slot, char ***environment);

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 
 #define CAPABILITIES_MAX 64U
+#define EXIT_STATUS      127
 
 static void reset_signals(const sigset_t *changed) {
         const struct sigaction standard = { .sa_handler = SIG_DFL };
@@ -32,6 +33,12 @@ static void reset_signals(const sigset_t *changed) {
 
         (void) sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Before there is anybody whom it could start.  If it cannot, ours has to do. */
+static void join_cgroup(const SpawnPlan *p) {
+        if (p->cgroup_fd > 0 && write(p->cgroup_fd, "0", 1) < 0)
+                return;
 }
 
 /* Before anything is done to a descriptor. */
@@ -51,8 +58,8 @@ static int arrange_fds(const SpawnPlan *p, int *fds) {
         fds[0] = p->stdin_fd;
         fds[1] = p->stdout_fd;
         fds[2] = p->stderr_fd;
-        if (p->n_fds > 0)
-                memcpy(fds + SPAWN_FIRST_FD, p->fds, p->n_fds * sizeof(int));
+        for (size_t i = 0; i < p->n_fds; i++)
+                fds[SPAWN_FIRST_FD + i] = p->fds[i];
         r = fd_arrange(fds, n_fds, 0);
         if (r < 0)
                 return r;
@@ -185,10 +192,11 @@ static void fill_pid_holes(char *const *environment) {
         }
 }
 
+/* What the child's function returns, clone(2) makes its exit status. */
 static int fail(SpawnShared *shared, int error, const char *what) {
         shared->error = error;
         shared->what = what;
-        _exit(127);
+        return EXIT_STATUS;
 }
 
 static const struct {
@@ -212,6 +220,7 @@ int spawn_child(void *userdata) {
         const SpawnPlan *p = shared->plan;
         int r;
 
+        join_cgroup(p);
         reset_signals(shared->changed);
         (void) setsid(); /* a session and a process group of its own, so that all of it can be killed */
         if (p->has_umask)

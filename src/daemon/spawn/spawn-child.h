@@ -18,5 +18,5 @@ typedef struct SpawnShared {
         const char *what;
 } SpawnShared;
 
-/* Runs in the child on a stack of its own and on its parent's memory; does not return. */
+/* Runs in the child on a stack of its own and on its parent's memory; returns only if there was no exec. */
 int spawn_child(void *shared);

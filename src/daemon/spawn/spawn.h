@@ -24,6 +24,7 @@ typedef struct SpawnPlan {
         const int *fds;           /* become 3, 4, … in this order; all else is closed */
         size_t n_fds;
         int stdin_fd, stdout_fd, stderr_fd;
+        int cgroup_fd;    /* cgroup.procs of one that the child joins first; 0 = ours */
         int death_signal; /* sent to the child when we die; 0 = none */
 
         /* as whom */

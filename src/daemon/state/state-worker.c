@@ -12,6 +12,7 @@
 static const StateField fields[] = {
         STATE_FIELD_MAX(Worker, state, WORKER_STATE_MAX - 1),
         STATE_FIELD(Worker, since_usec, STATE_UINT64),
+        STATE_FIELD(Worker, start_timeout_usec, STATE_UINT64),
         STATE_FIELD(Worker, stop_timeout_usec, STATE_UINT64),
         STATE_FIELD(Worker, pid, STATE_INT),
         STATE_FIELD(Worker, has_left_main, STATE_BOOL),

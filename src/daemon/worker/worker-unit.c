@@ -170,9 +170,21 @@ static void on_running(WorkerUnit *u) {
         }
 }
 
+/* While we stop nobody waits for a bus that is gone, perhaps for good: the system is being shut down, and
+ * systemd stops its units itself. */
+static bool is_in_vain(const WorkerUnit *u) {
+        return u->phase == PHASE_STOPPING && u->worker->generation->service->manager->is_stopping;
+}
+
 static void on_unit(void *userdata) {
         WorkerUnit *u = userdata;
         const UnitState *s = systemd1_unit_state(u->unit);
+
+        if (s->activity == UNIT_UNKNOWN) {
+                if (is_in_vain(u))
+                        set_ended(u);
+                return;
+        }
 
         switch (u->phase) {
         case PHASE_ASKING:
@@ -215,12 +227,21 @@ void worker_unit_stop(WorkerUnit *u, uint64_t timeout_usec) {
                          format_duration(timeout_usec, ours, sizeof(ours)));
 
         u->phase = PHASE_STOPPING;
-        if (systemd1_unit_stop(u->unit) < 0)
-                unit_log(u, LOG_WARNING, "cannot be stopped now: there is no bus to systemd");
+        if (systemd1_unit_stop(u->unit) >= 0)
+                return;
+
+        unit_log(u, LOG_WARNING, "cannot be stopped now: there is no bus to systemd");
+        if (is_in_vain(u))
+                worker_end_soon(u->worker);
 }
 
 int worker_unit_signal(WorkerUnit *u, int signal_number) {
         return systemd1_unit_kill(u->unit, signal_number, /* all= */ false);
+}
+
+void worker_unit_give_up(WorkerUnit *u) {
+        unit_log(u, LOG_WARNING, "has not ended, as far as systemd says; it is not waited for");
+        set_ended(u);
 }
 
 void worker_unit_kill(WorkerUnit *u, int signal_number) {

@@ -46,5 +46,8 @@ void worker_unit_stop(WorkerUnit *u, uint64_t timeout_usec);
 int worker_unit_signal(WorkerUnit *u, int signal_number);
 void worker_unit_kill(WorkerUnit *u, int signal_number);
 
+/* It was killed, and systemd says nothing. */
+void worker_unit_give_up(WorkerUnit *u);
+
 /* "unit web@green.service failed (exit-code: status 1)" */
 void worker_unit_describe_end(const WorkerUnit *u, char *buffer, size_t size_bytes);

@@ -17,12 +17,15 @@
 #include "daemon/service/generation.h"
 #include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
+#include "daemon/spawn/scope.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker-end.h"
 #include "daemon/worker/worker-plan.h"
 
 #define WHY_SIZE_BYTES 512
+#define UNIT_END_USEC \
+        (30 * USEC_PER_SEC) /* for systemd, to say that a unit that was killed has ended */
 
 static const char *const state_names[WORKER_STATE_MAX] = {
         [WORKER_STARTING] = "starting",
@@ -103,8 +106,12 @@ static void feed_watchdog(Worker *w) {
         (void) timer_arm(event_of(w), &w->watchdog, usec, on_watchdog, w);
 }
 
+/* What a reload says counts at once, where it is no matter of the build. */
+static const ServiceSettings *settings_of(const Worker *w) {
+        return w->generation->service->settings;
+}
+
 static void worker_set_state(Worker *w, WorkerState state) {
-        const ServiceSettings *s = w->build->service;
         uint64_t timeout_usec = USEC_INFINITY;
 
         w->state = state;
@@ -114,7 +121,7 @@ static void worker_set_state(Worker *w, WorkerState state) {
 
         switch (state) {
         case WORKER_STARTING:
-                timeout_usec = s->timeout_start_usec;
+                timeout_usec = w->start_timeout_usec = settings_of(w)->timeout_start_usec;
                 break;
         case WORKER_READY:
                 w->has_been_ready = true;
@@ -165,6 +172,19 @@ static void end_in_next_turn(Worker *w) {
         set_deadline(w, 0);
 }
 
+void worker_reload(Worker *w) {
+        uint64_t timeout_usec = settings_of(w)->timeout_start_usec, passed_usec;
+
+        if (w->state != WORKER_STARTING || w->start_timeout_usec == timeout_usec)
+                return;
+
+        passed_usec = now_usec() - w->since_usec;
+        w->start_timeout_usec = timeout_usec;
+        if (timeout_usec != USEC_INFINITY)
+                timeout_usec = timeout_usec > passed_usec ? timeout_usec - passed_usec : 0;
+        set_deadline(w, timeout_usec);
+}
+
 void worker_stop(Worker *w, uint64_t timeout_usec) {
         char name[32];
         int signal_number = w->build->service->kill_signal;
@@ -208,9 +228,11 @@ void worker_kill(Worker *w) {
         w->was_cut = true;
         generation_on_worker_cut(w->generation);
         kill_group(w, w->build->service->final_kill_signal);
-        if (w->build->service->final_kill_signal != SIGKILL)
+        if (w->unit)
+                (void) timer_arm(event_of(w), &w->timer, UNIT_END_USEC, on_timer, w);
+        else if (w->build->service->final_kill_signal != SIGKILL)
                 (void) timer_arm(w->generation->service->manager->event, &w->timer,
-                                 w->build->service->timeout_stop_usec, on_timer, w);
+                                 settings_of(w)->timeout_stop_usec, on_timer, w);
 }
 
 static void set_ready(Worker *w) {
@@ -309,6 +331,11 @@ void worker_on_unit_leaving(Worker *w) {
         generation_on_worker_ended(w->generation, w);
 }
 
+void worker_end_soon(Worker *w) {
+        w->was_cut = true; /* for all that we know */
+        set_deadline(w, 0);
+}
+
 void worker_on_unit_ended(Worker *w, const siginfo_t *end) {
         w->has_ended = true;
         w->end = *end;
@@ -347,13 +374,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
                 worker_note(w, LOG_WARNING, MESSAGE_WORKER_LATE,
                             "was not ready within timeout_start = %s, killing it%s%s",
-                            format_duration(s->timeout_start_usec, duration, sizeof(duration)),
+                            format_duration(settings_of(w)->timeout_start_usec, duration,
+                                            sizeof(duration)),
                             why ? ": " : "", why ?: "");
                 w->result = "timeout";
                 kill_group(w, SIGKILL);
                 return 0;
         }
 
+        if (w->unit && w->was_cut) {
+                worker_unit_give_up(w->unit);
+                return 0;
+        }
         if (w->was_cut) {
                 worker_note(w, LOG_WARNING, MESSAGE_WORKER_CUT, "ignores even %s, killing it",
                             format_signal(s->final_kill_signal, name, sizeof(name)));
@@ -441,12 +473,17 @@ void worker_on_accepted(Worker *w) {
 }
 
 static int spawn_worker(Worker *w, int *ret_pidfd, const char **reterr_what) {
+        Scope *scope = generation_scope(w->generation);
         WorkerPlan plan;
         int r;
 
         r = worker_plan_init(&plan, w, /* command= */ NULL, /* variables= */ NULL, reterr_what);
+        if (r >= 0 && scope)
+                plan.spawn.cgroup_fd = scope_open(scope);
         if (r >= 0)
                 r = spawn(&plan.spawn, &w->pid, ret_pidfd, reterr_what);
+        if (scope)
+                scope_tell(scope, r < 0 ? 0 : w->pid);
         worker_plan_done(&plan);
         return r;
 }

@@ -44,6 +44,7 @@ struct Worker {
         unsigned slot;
         WorkerState state; /* written by worker_set_state() alone */
         uint64_t since_usec;
+        uint64_t start_timeout_usec; /* until ready, as the settings said last */
         uint64_t stop_timeout_usec;
         WorkerCommands *commands; /* that run before it or after it; NULL: none does now */
         pid_t pid;                /* 0: not started yet */
@@ -81,6 +82,9 @@ int worker_take_process(Worker *w, pid_t pid, int pidfd);
 int worker_take_main(Worker *w, pid_t pid, int pidfd);
 void worker_resume(Worker *w);
 
+/* Its service has other settings; those that apply now do. */
+void worker_reload(Worker *w);
+
 /* Asks it to stop; after @timeout_usec the final signal follows. */
 void worker_stop(Worker *w, uint64_t timeout_usec);
 
@@ -108,6 +112,7 @@ void worker_on_accepted(Worker *w);
 /* From WorkerUnit: it is active; it is on its way to its end, unasked; nothing of it runs any more. */
 void worker_on_unit_active(Worker *w);
 void worker_on_unit_leaving(Worker *w);
+void worker_end_soon(Worker *w); /* in the next turn, whatever becomes of the unit */
 void worker_on_unit_ended(Worker *w, const siginfo_t *end);
 
 /* From Notify.  Does not free the worker.  Descriptors that it keeps are taken out of the message. */

@@ -1,0 +1,47 @@
+/* Runs a program for which some system calls fail, as they do on a kernel without them or on one that is full.
+ *
+ *      refuse CALL=ERROR… PROGRAM [ARGUMENT…]
+ *
+ * CALL is a name of syscalls(2), or "spawn": clone() with CLONE_VFORK alone, as reuseportd starts its workers;
+ * its reading of the settings and the C library's threads are not hit.  ERROR is a number. */
+
+#include <errno.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int add_rule(scmp_filter_ctx filter, const char *name, unsigned error) {
+        int call;
+
+        if (strcmp(name, "spawn") == 0)
+                return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(clone), 1,
+                                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_VFORK, CLONE_VFORK));
+
+        call = seccomp_syscall_resolve_name(name);
+        return call == __NR_SCMP_ERROR ? -ENOSYS
+                                       : seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), call, 0);
+}
+
+int main(int argc, char *argv[]) {
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+        int i, r = filter ? 0 : -ENOMEM;
+        char *error;
+
+        for (i = 1; i < argc && r >= 0 && (error = strchr(argv[i], '=')); i++) {
+                *error++ = '\0';
+                r = add_rule(filter, argv[i], (unsigned) atoi(error));
+        }
+        if (r >= 0)
+                r = seccomp_load(filter);
+        if (r < 0 || i >= argc) {
+                fprintf(stderr, "refuse: %s\n", r < 0 ? strerror(-r) : "no program");
+                return 125;
+        }
+
+        (void) execvp(argv[i], argv + i);
+        perror(argv[i]);
+        return 127;
+}
