@@ -339,9 +339,7 @@ static Endpoint **list_endpoints(const Plan *p, const ServiceSettings *s) {
         Endpoint **list = calloc(s->n_endpoints + 1, sizeof(Endpoint *));
 
         for (size_t i = 0; list && i < s->n_endpoints; i++)
-                for (size_t k = 0; k < p->settings->n_endpoints; k++)
-                        if (p->settings->endpoints[k] == s->endpoints[i])
-                                list[i] = p->endpoints[k];
+                list[i] = p->endpoints[s->endpoints[i]->index];
 
         return list;
 }
@@ -371,12 +369,11 @@ static void put_endpoints(Manager *m, Plan *p, Settings *before) {
                 m->endpoints[i]->settings_held = settings_unref(m->endpoints[i]->settings_held);
         }
 
+        /* Those that stay have new settings, and so their place among the new ones. */
         for (size_t i = 0; i < n_old; i++) {
-                bool stays = false;
+                size_t index = old[i]->settings->index;
 
-                for (size_t k = 0; k < m->n_endpoints; k++)
-                        stays |= m->endpoints[k] == old[i];
-                if (stays)
+                if (index < m->n_endpoints && m->endpoints[index] == old[i])
                         continue;
                 if (old[i]->service)
                         old[i]->settings_held = settings_ref(before);

@@ -86,18 +86,6 @@ static unsigned line_of(const char *text, const char *at) {
         return line;
 }
 
-/* Of one that was read before. */
-static int text_from_before(const char *path, Report *report, char **ret) {
-        const char *text = settings_texts_find(report->texts, path);
-
-        if (!text)
-                return refuse(path, report,
-                              "this was not read before, expected one of those that were");
-
-        *ret = strdup(text);
-        return *ret ? 0 : -ENOMEM;
-}
-
 static int refuse_open(const char *path, Report *report, int error) {
         return refuse(path, report, "cannot be opened: %s, expected a readable file",
                       strerror(error));
@@ -171,6 +159,18 @@ static int open_followed(const char *path, Report *report) {
         }
 
         return at ? refuse_open(path, report, ELOOP) : -ENOMEM;
+}
+
+/* Of one that was read before. */
+static int text_from_before(const char *path, Report *report, char **ret) {
+        const char *text = settings_texts_find(report->texts, path);
+
+        if (!text)
+                return refuse(path, report,
+                              "this was not read before, expected one of those that were");
+
+        *ret = strdup(text);
+        return *ret ? 0 : -ENOMEM;
 }
 
 int reader_text(const char *path, Report *report, char **ret) {

@@ -126,10 +126,14 @@ static void set_port(ReuseAddress *address, uint16_t port) {
                 address->in6.sin6_port = htons(port);
 }
 
+void endpoint_forget_bank(const Endpoint *e, const ReuseGroup *g, unsigned bank) {
+        for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
+                state_release_fd(e->manager->state, reuse_group_fd(g, bank, slot));
+}
+
 ReuseGroup *endpoint_close_group(const Endpoint *e, ReuseGroup *g) {
         for (unsigned bank = 0; g && bank < reuse_group_n_banks(g); bank++)
-                for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
-                        state_release_fd(e->manager->state, reuse_group_fd(g, bank, slot));
+                endpoint_forget_bank(e, g, bank);
 
         return reuse_group_free(g);
 }

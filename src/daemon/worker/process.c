@@ -84,7 +84,7 @@ static void on_foreign_end(Process *p, uint32_t events) {
                 return;
         }
 
-        (void) sd_event_source_set_io_events(p->source, 0);
+        (void) sd_event_source_set_io_events(p->source, EPOLLET);
         if (!p->timer && timer_arm(p->event, &p->timer, REAP_USEC, on_late, p) < 0)
                 tell(p, &end);
 }
@@ -125,7 +125,9 @@ int process_new(sd_event *event, pid_t pid, int pidfd, ProcessHandler handler, v
         p->userdata = userdata;
         p->is_foreign = waitid(P_PIDFD, (id_t) pidfd, &end, WEXITED | WNOHANG | WNOWAIT) < 0;
 
-        r = sd_event_add_io(event, &p->source, pidfd, EPOLLIN, on_end, p);
+        /* By its descriptor: sd_event_add_child_pidfd(3) would read in /proc whose it is, for each.  Told once:
+         * of thousands that are dead the loop would else be told again of all before it comes to the next. */
+        r = sd_event_add_io(event, &p->source, pidfd, EPOLLIN | EPOLLET, on_end, p);
         if (r < 0)
                 return r;
 
