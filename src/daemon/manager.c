@@ -214,6 +214,7 @@ int manager_start(Manager *m) {
         r = open_endpoints(m);
         if (r < 0) {
                 log_error("Nothing was started: not every address could be opened");
+                state_abandon(m->state);
                 return r;
         }
 
@@ -226,6 +227,7 @@ int manager_start(Manager *m) {
                 r = service_start(m->services[i]);
         if (r < 0) {
                 log_error("Nothing was started: %s", reuse_strerror(r));
+                state_abandon(m->state);
                 return r;
         }
 

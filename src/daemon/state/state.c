@@ -152,6 +152,17 @@ void state_drop_name(State *st, const char *name) {
                 (void) above_unstore(st->manager->above, name); /* else the next one does it */
 }
 
+void state_abandon(State *st) {
+        char name[STATE_NAME_SIZE];
+
+        for (size_t fd = 0; fd < st->n_fds; fd++)
+                if (st->names[fd] != 0 && is_for_store((char) (st->names[fd] & UINT8_MAX))) {
+                        unpack_name(st->names[fd], name);
+                        state_drop_name(st, name);
+                }
+        state_drop_name(st, STATE_STORE_NAME);
+}
+
 static void drop_released(State *st) {
         size_t n = 0;
 
