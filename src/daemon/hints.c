@@ -256,7 +256,7 @@ static char *hint_backlog(const Service *s) {
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 const EndpointSettings *e = s->endpoints[i]->settings;
 
-                if (e->type != SOCK_STREAM || e->backlog <= reuse_somaxconn())
+                if (e->type != SOCK_STREAM || e->backlog == 0 || e->backlog <= reuse_somaxconn())
                         continue;
                 return asprintf(&text,
                                 "backlog = %d of endpoint %s is cut to net.core.somaxconn = %d; raise "

@@ -23,6 +23,7 @@
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/reexec.h"
+#include "daemon/state/store-limit.h"
 #include "daemon/take.h"
 #include "daemon/timer.h"
 
@@ -219,6 +220,8 @@ int manager_start(Manager *m) {
         r = strangers_new(m, &m->strangers);
         if (r >= 0)
                 r = make_services(m);
+        if (r >= 0 && state_has_store(m->state))
+                r = state_write_all(m->state); /* before anybody listens */
         for (size_t i = 0; i < m->n_services && r >= 0; i++)
                 r = service_start(m->services[i]);
         if (r < 0) {
@@ -226,6 +229,7 @@ int manager_start(Manager *m) {
                 return r;
         }
 
+        (void) state_flush(m->state); /* it logs */
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
         log_note(LOG_INFO, MESSAGE_DAEMON_READY, "Ready: %zu endpoints, %zu services",
@@ -266,6 +270,8 @@ static void stop(Manager *m) {
         log_info("Stopping");
         above_tell(m->above, "STOPPING=1");
         m->is_stopping = true;
+        state_touch_all(m->state);
+        (void) state_flush(m->state);
 
         for (size_t i = 0; i < m->n_services; i++) {
                 for (size_t k = 0; k < m->services[i]->n_endpoints; k++)
@@ -293,6 +299,8 @@ int manager_resume(Manager *m) {
                 service_resume(s);
         }
 
+        state_touch_all(m->state);
+        (void) state_flush(m->state);
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
         log_notice("Ready: %zu endpoints, %zu services go on", m->n_endpoints, m->n_services);
@@ -334,6 +342,7 @@ void manager_do_chores(Manager *m) {
 
 void manager_on_service_changed(Manager *m, Service *s) {
         bus_on_service_changed(m->bus, s);
+        state_touch_service(s);
         if (m->settings_next || s->is_leaving || s->has_to_give)
                 manager_do_chores(m);
         exit_if_empty(m);
@@ -367,10 +376,27 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         return 0;
 }
 
-static int on_refused_signal(sd_event_source *source, const struct signalfd_siginfo *info,
-                             void *userdata) {
-        log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
-                    "SIGTERM stops");
+/* Everything is in the store already: whoever comes next goes on. */
+static int on_leave_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                           void *userdata) {
+        Manager *m = userdata;
+
+        if (!state_has_store(m->state) || m->is_stopping) {
+                log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
+                            "SIGTERM stops");
+                return 0;
+        }
+
+        state_touch_all(m->state);
+        if (state_flush(m->state) < 0) {
+                log_error("SIGUSR2: not everything could be left; nothing was done");
+                return 0;
+        }
+
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_STOPPED,
+                 "Leaving %zu descriptors; the workers serve on", m->state->n_stored);
+        m->has_left = true;
+        (void) sd_event_exit(m->event, EXIT_SUCCESS);
         return 0;
 }
 
@@ -396,7 +422,7 @@ static int watch_signals(Manager *m) {
                 { SIGTERM, on_stop_signal },
                 { SIGINT, on_stop_signal },
                 { SIGHUP, on_reload_signal },
-                { SIGUSR2, on_refused_signal },
+                { SIGUSR2, on_leave_signal },
         };
         sigset_t mask;
 
@@ -522,6 +548,24 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         return 0;
 }
 
+/* Where a successor finds what we leave. */
+static int use_store(Manager *m) {
+        size_t max = store_limit(&m->settings->daemon), need = settings_store_need(m->settings);
+        int r;
+
+        if (max == 0)
+                return 0;
+        if (need > max)
+                log_warning("The store above us keeps %zu descriptors, and %zu are needed while every "
+                            "service is deployed at once: then a deploy may fail; see store_max",
+                            max, need);
+
+        r = state_use_store(m->state, max);
+        if (r < 0)
+                log_error("Nothing can be left in the store above us: %s", strerror(-r));
+        return r;
+}
+
 int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = NULL;
         int r;
@@ -537,7 +581,9 @@ int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret
         }
 
         m->settings = settings;
-        r = open_control(m, -EBADF);
+        r = use_store(m);
+        if (r >= 0)
+                r = open_control(m, -EBADF);
         if (r == -ENOMEM)
                 (void) say_no_memory();
         if (r < 0) {
@@ -549,6 +595,13 @@ int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret
         return 0;
 }
 
+/* What came from the store above and means nothing. */
+static void drop_rest(Manager *m, const Legacy *legacy) {
+        for (size_t i = 0; i < legacy->n_fds && !legacy->is_from_exec; i++)
+                if (legacy->fds[i].fd >= 0)
+                        state_drop_name(m->state, legacy->fds[i].name);
+}
+
 int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = NULL;
         int r;
@@ -558,9 +611,12 @@ int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager 
                 r = state_new(m, TAKE_PTR(legacy->log), &m->state);
         if (r >= 0)
                 r = adopt(m, legacy);
+        if (r >= 0)
+                r = use_store(m);
         if (r < 0)
                 return r;
 
+        drop_rest(m, legacy);
         r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
         if (r < 0)
                 return r;

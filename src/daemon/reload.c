@@ -339,9 +339,7 @@ static Endpoint **list_endpoints(const Plan *p, const ServiceSettings *s) {
         Endpoint **list = calloc(s->n_endpoints + 1, sizeof(Endpoint *));
 
         for (size_t i = 0; list && i < s->n_endpoints; i++)
-                for (size_t k = 0; k < p->settings->n_endpoints; k++)
-                        if (p->settings->endpoints[k] == s->endpoints[i])
-                                list[i] = p->endpoints[k];
+                list[i] = p->endpoints[s->endpoints[i]->index];
 
         return list;
 }
@@ -371,12 +369,11 @@ static void put_endpoints(Manager *m, Plan *p, Settings *before) {
                 m->endpoints[i]->settings_held = settings_unref(m->endpoints[i]->settings_held);
         }
 
+        /* Those that stay have new settings, and so their place among the new ones. */
         for (size_t i = 0; i < n_old; i++) {
-                bool stays = false;
+                size_t index = old[i]->settings->index;
 
-                for (size_t k = 0; k < m->n_endpoints; k++)
-                        stays |= m->endpoints[k] == old[i];
-                if (stays)
+                if (index < m->n_endpoints && m->endpoints[index] == old[i])
                         continue;
                 if (old[i]->service)
                         old[i]->settings_held = settings_ref(before);
@@ -495,6 +492,7 @@ static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char *
                 return why_say(reterr_why, r, "no memory");
 
         manager_do_chores(m);
+        state_touch_all(m->state);
         log_note(LOG_NOTICE, MESSAGE_RELOADED, "Reloaded: %zu endpoints, %zu services",
                  m->n_endpoints, m->n_services);
         bus_tell(m->bus, "daemon", "", "reloaded", m->settings->files[0]);
@@ -572,6 +570,7 @@ int reload(Manager *m, SettingsDiff *ret_diff, Settings **ret_before, char **ret
                 log_note(LOG_NOTICE, MESSAGE_RELOAD_WAITS, "The reload waits for %s",
                          waits_for->settings->name);
                 m->settings_next = settings_ref(settings);
+                state_touch_all(m->state);
                 *ret_waits_for = strdup(waits_for->settings->name);
         }
 

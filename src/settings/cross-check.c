@@ -60,23 +60,26 @@ static int find_endpoints(const Settings *s, ServiceSettings *service, const Tre
         for (size_t i = 0; i < n; i++) {
                 const char *name = service->endpoint_names[i];
                 EndpointSettings *e = (EndpointSettings *) settings_find_endpoint(s, name);
-                Place place = name_place(service, services, i);
+                Place place;
 
+                if (e && !e->service) {
+                        e->service = service;
+                        service->endpoints[service->n_endpoints++] = e;
+                        continue;
+                }
+
+                place = name_place(service, services, i);
                 if (!e)
                         report_no_endpoint(s, name, place, path, report);
                 else if (e->service == service)
                         report_problem(report, place, path,
                                        "endpoint \"%s\" is named twice, expected once", name);
-                else if (e->service)
+                else
                         report_problem(report, place, path,
                                        "endpoint \"%s\" belongs to services.%s (%s:%u) already, "
                                        "expected one service for it",
                                        name, e->service->name, e->service->place.file,
                                        e->service->place.line);
-                else {
-                        e->service = service;
-                        service->endpoints[service->n_endpoints++] = e;
-                }
         }
 
         return 0;
@@ -381,15 +384,21 @@ static void problem_of_endpoint(const EndpointSettings *e, const char *key, cons
 }
 
 static void check_backlog(const EndpointSettings *e, Report *report) {
-        int somaxconn = reuse_somaxconn();
         char path[KEY_PATH_SIZE];
+        int somaxconn;
 
-        if (e->backlog > 0 && e->type == SOCK_DGRAM)
+        if (e->backlog == 0)
+                return;
+        if (e->type == SOCK_DGRAM) {
                 problem_of_endpoint(
                                 e, "backlog",
                                 "datagrams have no backlog, expected it with listen_stream only",
                                 report);
-        else if (e->backlog > somaxconn)
+                return;
+        }
+
+        somaxconn = reuse_somaxconn();
+        if (e->backlog > somaxconn)
                 report_warning(report, key_place(&e->keys, "backlog", e->place),
                                key_path("endpoints", e->name, "backlog", path),
                                "%d is more than net.core.somaxconn, effective are %d", e->backlog,
@@ -447,6 +456,7 @@ int cross_check(Settings *s, const Tree *services, Report *report) {
         }
         for (size_t i = 0; i < s->n_endpoints; i++)
                 check_endpoint(s->endpoints[i], report);
+        check_store_need(s, report);
 
         r = check_variable_names(s, report);
         if (r < 0)

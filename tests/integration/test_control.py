@@ -72,6 +72,7 @@ CALLS = {
     "exec": (["free", "--", "true"], None),
     "store": (["free"], None),
     "reload": ([], "changes"),
+    "reexec": ([], None),
     "check": ([], "check"),
     "wait": (["site", "--for=running"], None),
     "is-active": (["site"], "state of one"),

@@ -337,6 +337,14 @@ def test_status_while_16_clients_hammer(house):
 
 
 @pytest.mark.alone
+def processor_seconds(pid):
+    """What a daemon and the commands that have ended have used of the processor."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") + ours.ru_utime + ours.ru_stime
+
+
 def test_list_with_ten_thousand_endpoints(house):
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     n = 10000  # one socket each but for the one that is served
@@ -347,16 +355,18 @@ def test_list_with_ten_thousand_endpoints(house):
     daemon = house.run(f'''endpoints: {{ {endpoints} }};
         services: {{ site: {{ endpoints = ["e0"]; exec_start = ["@TOY@"]; type = "notify"; }}; }};''')
     for verb in ("list", "list-endpoints"):
-        waits = []
+        waits, costs = [], []
         for _ in range(5):
-            begin = time.monotonic()
+            begin, spent = time.monotonic(), processor_seconds(daemon.pid)
             result = daemon.ctl("--json", verb)
             waits.append(time.monotonic() - begin)
+            costs.append(processor_seconds(daemon.pid) - spent)
             assert result.returncode == 0
         if verb == "list-endpoints":
             assert len(json.loads(result.stdout)["endpoints"]) == n
-        print(f"{verb}, {n} endpoints: {min(waits) * 1e3:.0f} ms")
-        assert min(waits) < 2 * LIMIT, (verb, waits)
+        print(f"{verb}, {n} endpoints: {min(waits) * 1e3:.0f} ms, of which processor {min(costs) * 1e3:.0f} ms")
+        # the long one by what it costs, since others use the machine too
+        assert min(waits if verb == "list" else costs) < 2 * LIMIT, (verb, waits, costs)
     assert daemon.stop() == 0
 
 

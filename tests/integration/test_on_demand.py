@@ -36,6 +36,7 @@ def test_who_comes_first_together_is_served_together(house):
     requests = [Request(8080, "/") for _ in range(40)]
     assert all(r.answer().status == 200 for r in requests)
     assert len(daemon.workers()) == 2
+    daemon.log.wait("toy: .* starts", times=2)
     assert len(daemon.log.times_of("toy: .* starts")) == 2
 
 
@@ -197,7 +198,7 @@ def test_a_stop_while_it_falls_asleep_is_a_stop(house):
 
 @pytest.mark.alone
 def test_asleep_it_uses_no_processor(house):
-    daemon = house.run(idle())
+    daemon = house.run(idle() + 'daemon: { dbus = "no"; };')  # else a bus that is not there is looked for at times
     get(8080)
     wait_asleep(daemon)
 

@@ -330,7 +330,8 @@ def test_a_program_that_cannot_go_on_is_refused(house, own_build, text, word):
     other_program(house, daemon, own_build, text)
     result = daemon.ctl("reexec")
     assert result.returncode == FAILED and word in result.stderr, result
-    assert daemon.workers() == workers and set(wait_workers(2).values()) == set(workers)
+    wait_answers(daemon.workers, lambda seen: seen[-1] == workers, "nobody but the workers")
+    assert set(wait_workers(2).values()) == set(workers)
     assert daemon.stop() == 0
 
 

@@ -32,6 +32,7 @@ def test_scaling_under_load_loses_nothing(house, listen, kind):
             assert now["state"] == "running" and now["generation"] == 1
             assert daemon.workers() == sorted(w["pid"] for w in now["workers"])
     result = load.stop()
+    print(f"1, 8, 1, 32, 1 workers, {kind}: {result['answered']} requests, {result['lost']} lost")
     assert result["lost"] == 0, result
     assert daemon.stop() == 0
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,11 @@ def app(environ, start_response):
 """
 
 
+def is_refused(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
 def write_toy(box, way="store", more=""):
     toy = shutil.copy(box.toy, "/usr/local/bin/toy-worker")
     box.write_unit("web@.service", f"[Service]\nType=notify\n{SANDBOX}{WAYS[way] % toy}{more}")
@@ -79,7 +85,7 @@ def write_nginx(box, way):
     command = "/usr/sbin/nginx -e stderr -p /run/web-%i/ -c /etc/web-nginx.conf"
     box.write_unit("web@.service", f'[Service]\nType=exec\nKillSignal=SIGQUIT\nKillMode=mixed\n{SANDBOX}'
                                    f'Environment="NGINX=3;"\n{WAYS[way] % command}')
-    return ""
+    return 'preset = "nginx";'              # whose workers share the socket, and must not wait in accept()
 
 
 def write_gunicorn(box, way):
@@ -132,7 +138,7 @@ def test_deploys_of_a_sandboxed_unit_lose_nothing(box, show, server, way):
         assert code == OK and result["result"] == "done" and result["cut_connections"] == 0, whole
     results = [load.stop() for load in loads]
     for result in results:
-        assert result["lost"] == 0 and result["requests"] > 0, result
+        assert result["lost"] == 0 and result["requests"] > 0, json.dumps(result)
     assert len(results[0]["pids"]) > n
     show(f"{server} by {way}, {n} deploys: {sum(r['requests'] for r in results)} requests, 0 lost")
 
@@ -304,6 +310,15 @@ def test_a_bus_that_goes_away_for_a_while_is_found_again(box):
 
 
 
+def test_the_logs_of_a_service_are_those_of_its_units_too(box):
+    start_toy(box)
+    assert deploy(box, "--wait=drained")[0] == OK
+    box.run("journalctl", "--sync")
+    lines = box.ctl("logs", "site", "--no-pager").stdout.split("\n")
+    for said in ("web@blue.service is being started", "web@green.service is being started", "toy-worker"):
+        assert any(said in line for line in lines), (said, lines)
+
+
 # ---- store, where a line is missing ----
 
 @pytest.mark.parametrize(("lines", "says"), [
@@ -327,9 +342,7 @@ def test_an_endpoint_without_a_service_listens_as_long_as_its_unit_lives(box, wa
         box.systemctl("start", "alone.service")
         assert get(8080).pid == box.main_pid("alone.service")
         box.systemctl("kill", "--signal", signal.SIGKILL.name, "alone.service")
-        box.wait_until(lambda: box.ask("list-endpoints")["endpoints"][0].get("listening") is not True
-                       and box.run("curl", "-sS", "-m1", "http://127.0.0.1:8080/", check=False).returncode == 7,
-                       "it refuses")
+        box.wait_until(lambda: is_refused(8080), "it refuses")
         box.systemctl("reset-failed", "alone.service", check=False)
 
 
@@ -358,3 +371,31 @@ def test_an_address_that_a_unit_of_others_holds_is_said_to_be_systemd_s(box):
     told = [entry["MESSAGE"] for entry in box.journal("SYSLOG_IDENTIFIER=reuseportd")]
     assert any("held by systemd for a unit" in line for line in told), told
     assert not any("kill 1" in line for line in told), told
+
+
+def test_units_serve_on_while_the_daemon_is_replaced(box, show):
+    """By a re-exec: the same instances, the same sockets, and the next deploy goes on from there."""
+    start_toy(box)
+    load = start_load(box)
+    before = get(8080).pid
+    n = count(3, 50)
+    for _ in range(n):
+        box.ctl("reexec")
+        box.wait_until(lambda: box.ctl("is-active", "site", check=False).returncode == OK, "the successor")
+        assert get(8080).pid == before == box.main_pid("web@blue.service")
+    code, _, whole = deploy(box, "--wait=drained")
+    assert code == OK, whole
+    assert get(8080).pid == box.main_pid("web@green.service")
+    result = load.stop()
+    show(f"{n} re-execs over a unit: {result['requests']} requests, {result['lost']} lost")
+    assert result["lost"] == 0, json.dumps(result)
+
+
+def test_an_endpoint_is_still_taken_after_a_re_exec(box):
+    box.start('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };')
+    box.write_unit("alone.service", f"[Service]\nType=notify\n{STORE % box.toy}")
+    box.systemctl("start", "alone.service")
+    box.ctl("reexec")
+    assert get(8080).pid == box.main_pid("alone.service")
+    box.systemctl("stop", "alone.service")
+    box.wait_until(lambda: is_refused(8080), "it refuses")

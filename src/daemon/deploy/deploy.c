@@ -60,6 +60,8 @@ bool deploy_event(Deploy *d, DeployEvent event, const char *why) {
                          why ?: deploy_event_to_string(event));
 
         deploy_set_state(d, next);
+        state_touch_service(s);
+        (void) state_flush(s->manager->state);
         deploy_act(d, action); /* may free us */
         service_on_deploy_changed(s);
         return true;
@@ -239,7 +241,10 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
                     has_datagrams(s) ? "; a flow of datagrams moves when the share reaches it"
                                      : "");
 
+        state_touch_service(s);
+        (void) state_flush(s->manager->state); /* a successor then leads back */
         r = begin(d);
+        state_touch_service(s);
         if (r < 0)
                 fail(d, reuse_strerror(r));
         return 0;
@@ -254,7 +259,9 @@ DeployPending deploy_pending(const Deploy *d) {
                 .min_healthy_usec = timer_deadline(d->min_healthy),
                 .has_event = deploy_has_pending(d),
                 .event = d->pending_event,
-                .has_hook = d->hook || d->has_lost_hook,
+                .has_hook = d->hook || d->has_lost_hook ||
+                            (deploy_settings(d)->hook_pre && d->state == DEPLOY_STARTING &&
+                             d->new && !generation_has_future(d->new)), /* it is about to run */
         };
 }
 

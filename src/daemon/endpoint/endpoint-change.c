@@ -250,8 +250,11 @@ static int renew_groups(Endpoint *e, unsigned bank) {
 
                 if (bank >= reuse_group_n_banks(e->groups[i]))
                         continue;
-                r = is_held(e->groups[i], bank) ? -EBUSY
-                                                : reuse_group_renew(e->groups[i], bank, &option);
+                r = is_held(e->groups[i], bank) ? -EBUSY : 0;
+                if (r >= 0) {
+                        endpoint_forget_bank(e, e->groups[i], bank);
+                        r = reuse_group_renew(e->groups[i], bank, &option);
+                }
                 if (r < 0) {
                         log_fields(LOG_ERR, &fields,
                                    "Endpoint %s: sockets with its new options cannot be opened%s%s: %s",

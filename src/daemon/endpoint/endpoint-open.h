@@ -16,6 +16,10 @@ int endpoint_open_one(Endpoint *e, const EndpointSettings *settings, size_t i, u
 ReuseGroupOptions endpoint_group_options(const Manager *m, const EndpointSettings *settings,
                                          unsigned n_slots);
 
+/* The sockets of a bank are about to be closed, and their numbers to be used again: a successor must not
+ * take others for them. */
+void endpoint_forget_bank(const Endpoint *e, const ReuseGroup *g, unsigned bank);
+
 /* Closes all sockets of a group, whose names are forgotten.  Returns NULL. */
 ReuseGroup *endpoint_close_group(const Endpoint *e, ReuseGroup *g);
 

@@ -23,9 +23,13 @@ static const char *limit_of(const char *option) {
 
 static void report_backlog(const Endpoint *e) {
         LogFields fields = { .endpoint = e->settings->name };
-        int limit = reuse_somaxconn();
+        int limit;
 
-        if (e->settings->type == SOCK_STREAM && e->settings->backlog > limit)
+        if (e->settings->type != SOCK_STREAM || e->settings->backlog == 0)
+                return;
+
+        limit = reuse_somaxconn();
+        if (e->settings->backlog > limit)
                 log_fields(LOG_WARNING, &fields,
                            "Endpoint %s: backlog = %d becomes %d, which is net.core.somaxconn",
                            e->settings->name, e->settings->backlog, limit);

@@ -31,6 +31,7 @@ static void mend(EndpointSocket *s) {
         LogFields fields = { .message_id = MESSAGE_SOCKET_SHUT, .endpoint = e->settings->name };
         int r;
 
+        state_touch_endpoint(e);
         r = reuse_group_mend(e->groups[s->group]);
         if (r < 0) {
                 /* A level that we cannot lower would keep us busy for ever. */
@@ -195,6 +196,7 @@ static int watch_bank(Endpoint *e, unsigned group, unsigned bank) {
 int endpoint_watch(Endpoint *e) {
         int r = 0;
 
+        state_touch_endpoint(e); /* others listen than before, or in another order */
         endpoint_unwatch(e);
         e->sockets = calloc(n_sockets(e) + 1, sizeof(EndpointSocket));
         if (!e->sockets)

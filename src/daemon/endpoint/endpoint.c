@@ -126,10 +126,14 @@ static void set_port(ReuseAddress *address, uint16_t port) {
                 address->in6.sin6_port = htons(port);
 }
 
+void endpoint_forget_bank(const Endpoint *e, const ReuseGroup *g, unsigned bank) {
+        for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
+                state_release_fd(e->manager->state, reuse_group_fd(g, bank, slot));
+}
+
 ReuseGroup *endpoint_close_group(const Endpoint *e, ReuseGroup *g) {
         for (unsigned bank = 0; g && bank < reuse_group_n_banks(g); bank++)
-                for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
-                        state_release_fd(e->manager->state, reuse_group_fd(g, bank, slot));
+                endpoint_forget_bank(e, g, bank);
 
         return reuse_group_free(g);
 }
@@ -298,6 +302,7 @@ void endpoint_reload(Endpoint *e, const EndpointSettings *settings) {
                            "ones",
                            settings->name, option ? option : "an option", reuse_strerror(r));
 
+        state_touch_endpoint(e);
         if (endpoint_differs_early(e->settings, settings))
                 e->n_early++;
         e->settings = settings;
@@ -358,6 +363,7 @@ int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
                 has_grown = true;
         }
 
+        state_touch_endpoint(e);
         return has_grown && e->n_sockets > 0 ? endpoint_watch(e) : 0;
 }
 

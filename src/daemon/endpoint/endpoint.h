@@ -51,6 +51,7 @@ typedef struct EndpointBank {
 
 struct Endpoint {
         uint64_t id;                      /* of its record; 0: it has none yet */
+        bool is_dirty;                    /* its record is to be written */
         Manager *manager;                 /* borrowed */
         Service *service;                 /* borrowed; NULL: belongs to none */
         const EndpointSettings *settings; /* borrowed from the manager's Settings */

@@ -27,6 +27,7 @@ typedef struct SpawnPlan {
         int stdin_fd, stdout_fd, stderr_fd;
         int cgroup_fd;    /* cgroup.procs of one that the child joins first; 0 = ours */
         int death_signal; /* sent to the child when we die; 0 = none */
+        bool outlives_us; /* that counts until its exec, and no longer */
 
         /* as whom */
         bool has_user;

@@ -314,6 +314,7 @@ int legacy_from_exec(Legacy *ret) {
                 return r;
         }
 
+        l.is_from_exec = true;
         *ret = l;
         l = (Legacy){ 0 };
         return 1;

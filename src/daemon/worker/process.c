@@ -1,5 +1,6 @@
 #include "daemon/worker/process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,12 +21,13 @@
 typedef struct PidfdInfo {
         uint64_t mask;
         uint64_t cgroup;
-        uint32_t ids[12];
+        uint32_t ids[11]; /* pid, tgid, ppid and eight of users and groups */
         int32_t exit_code;
 } PidfdInfo;
 
 #define PIDFD_GET_INFO_IOCTL _IOWR(0xff, 11, char[64]) /* its first version's size */
-#define PIDFD_INFO_EXIT_BIT  (1ULL << 3)
+static_assert(sizeof(PidfdInfo) == 64, "as the kernel's first version");
+#define PIDFD_INFO_EXIT_BIT (1ULL << 3)
 
 struct Process {
         sd_event *event; /* borrowed */
@@ -82,7 +84,7 @@ static void on_foreign_end(Process *p, uint32_t events) {
                 return;
         }
 
-        (void) sd_event_source_set_io_events(p->source, 0);
+        (void) sd_event_source_set_io_events(p->source, EPOLLET);
         if (!p->timer && timer_arm(p->event, &p->timer, REAP_USEC, on_late, p) < 0)
                 tell(p, &end);
 }
@@ -123,7 +125,9 @@ int process_new(sd_event *event, pid_t pid, int pidfd, ProcessHandler handler, v
         p->userdata = userdata;
         p->is_foreign = waitid(P_PIDFD, (id_t) pidfd, &end, WEXITED | WNOHANG | WNOWAIT) < 0;
 
-        r = sd_event_add_io(event, &p->source, pidfd, EPOLLIN, on_end, p);
+        /* By its descriptor: sd_event_add_child_pidfd(3) would read in /proc whose it is, for each.  Told once:
+         * of thousands that are dead the loop would else be told again of all before it comes to the next. */
+        r = sd_event_add_io(event, &p->source, pidfd, EPOLLIN | EPOLLET, on_end, p);
         if (r < 0)
                 return r;
 

@@ -198,7 +198,8 @@ int worker_plan_init(WorkerPlan *ret, const Worker *w, char *const *command, cha
         p->spawn.n_fds = p->handoff.n_fds;
         if (p->handoff.stdin_fd >= 0)
                 p->spawn.stdin_fd = p->handoff.stdin_fd;
-        p->spawn.death_signal = DEATH_SIGNAL;
+        p->spawn.outlives_us = !command && state_has_store(w->generation->service->manager->state);
+        p->spawn.death_signal = p->spawn.outlives_us || command ? SIGKILL : DEATH_SIGNAL;
         p->spawn.system_calls = p->lock.filter ? &p->lock : NULL;
         put_program(&p->spawn, w, &p->handoff, command);
         put_user(&p->spawn, s);
