@@ -148,6 +148,7 @@ def test_deploys_of_a_sandboxed_unit_lose_nothing(box, show, server, way):
     assert int(uid.group(1)) >= 61184, "systemd's dynamic users"
     box.systemctl("stop", "reuseportd.service")
     assert box.systemctl("list-units", "--no-legend", "web@*").stdout == ""
+    assert box.show("reuseportd.service", "Result") == "success"
 
 
 @pytest.mark.box_seconds(900)
