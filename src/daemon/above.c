@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -18,6 +19,8 @@
 #include "daemon/timer.h"
 
 #define MESSAGE_SIZE_BYTES 1024
+#define STORE_USEC         (100 * USEC_PER_MSEC)
+#define STORE_AGAIN_MSEC   1
 
 struct Above {
         sd_event *event; /* borrowed */
@@ -85,6 +88,8 @@ int above_new(sd_event *event, Above **ret) {
                 r = timer_arm(event, &a->watchdog, a->watchdog_usec / 2, on_watchdog, a);
                 if (r < 0)
                         return r;
+                /* The program before us, if we were re-executed, may have been about to say it. */
+                above_tell(a, "WATCHDOG=1");
         }
 
         *ret = TAKE_PTR(a);
@@ -121,6 +126,64 @@ void above_drop_environment(void) {
         (void) unsetenv("NOTIFY_SOCKET");
         (void) unsetenv("WATCHDOG_USEC");
         (void) unsetenv("WATCHDOG_PID");
+}
+
+/* One message, with a descriptor if @fd is one. */
+static int send_once(const Above *a, const char *message, int fd) {
+        union {
+                struct cmsghdr align;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control = { 0 };
+        struct iovec part = { (char *) message, strlen(message) };
+        struct msghdr m = {
+                .msg_name = (void *) &a->address,
+                .msg_namelen = a->length,
+                .msg_iov = &part,
+                .msg_iovlen = 1,
+        };
+
+        if (fd >= 0) {
+                m.msg_control = &control;
+                m.msg_controllen = sizeof(control);
+                control.align.cmsg_level = SOL_SOCKET;
+                control.align.cmsg_type = SCM_RIGHTS;
+                control.align.cmsg_len = CMSG_LEN(sizeof(int));
+                memcpy(CMSG_DATA(&control.align), &fd, sizeof(int));
+        }
+
+        return sendmsg(a->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Whoever reads there has a queue of ten messages or of a few hundred, and is quick.  A moment is allowed,
+ * since the alternative is to fail; more is not. */
+static int send_in_time(const Above *a, const char *message, int fd) {
+        uint64_t deadline_usec = now_usec() + STORE_USEC;
+        int r;
+
+        if (a->fd < 0)
+                return -ENOTCONN;
+
+        while ((r = send_once(a, message, fd)) == -EAGAIN || r == -EINTR) {
+                if (now_usec() >= deadline_usec)
+                        return -EAGAIN;
+                (void) poll(NULL, 0, STORE_AGAIN_MSEC);
+        }
+
+        return r;
+}
+
+int above_store(const Above *a, const char *name, int fd) {
+        char message[128];
+
+        snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+        return send_in_time(a, message, fd);
+}
+
+int above_unstore(const Above *a, const char *name) {
+        char message[128];
+
+        snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+        return send_in_time(a, message, -EBADF);
 }
 
 void above_tell(Above *a, const char *format, ...) {

@@ -22,5 +22,10 @@ DEFINE_CLEANUP(Above, above_free)
 int above_put_environment(const Above *a);
 void above_drop_environment(void);
 
+/* Leaves a descriptor in the store above us, under a name; and takes all of that name out of it.  Each waits
+ * a moment for a slow reader, and never longer.  Returns 0 or a negative errno; -EAGAIN: it did not read. */
+int above_store(const Above *a, const char *name, int fd);
+int above_unstore(const Above *a, const char *name);
+
 /* Sends newline-separated assignments.  Dropped when the other side is slow. */
 void above_tell(Above *a, const char *format, ...) _printf_(2, 3);

@@ -13,6 +13,8 @@
 #include "base/parse.h"
 #include "base/text.h"
 #include "config.h"
+#include "daemon/fallback.h"
+#include "daemon/keeper.h"
 #include "daemon/manager.h"
 #include "daemon/state/reexec.h"
 #include "reuse/reuseport.h"
@@ -59,6 +61,7 @@ static void print_help(void) {
 static void print_version(void) {
         ReuseFact facts[FACTS_MAX];
         struct utsname kernel;
+        _cleanup_strv_ char **fallbacks = NULL;
         size_t n_facts, n_bad = 0;
 
         printf("reuseportd " PROJECT_VERSION "\n"
@@ -77,6 +80,10 @@ static void print_version(void) {
                 }
         if (n_bad == 0)
                 printf("  all %zu facts about it that we stand on hold\n", n_facts);
+
+        if (fallback_list(&fallbacks) >= 0)
+                STRV_FOREACH(sentence, fallbacks)
+                        printf("  %s\n", *sentence);
 }
 
 /* Returns -EINVAL. */
@@ -231,7 +238,23 @@ static int resume(const Options *options, const ManagerOptions *manager_options,
                 return r;
 
         open_log(options, (*ret)->settings);
+        (*ret)->has_own_log_level = options->log_level >= 0;
+        (*ret)->has_own_log_target = options->log_target >= 0;
         return manager_resume(*ret);
+}
+
+static bool wants_keeper(const DaemonSettings *s) {
+        return !keeper_is_above() &&
+               (s->fd_store == FD_STORE_KEEPER || (s->fd_store == FD_STORE_AUTO && getpid() == 1));
+}
+
+/* One that has left everything to the next frees nothing: that would end workers and remove their sockets. */
+static int run(Manager **manager) {
+        int status = manager_run(*manager);
+
+        if ((*manager)->has_left)
+                _exit(status);
+        return status;
 }
 
 int main(int argc, char *argv[]) {
@@ -251,18 +274,27 @@ int main(int argc, char *argv[]) {
 
         manager_options = (ManagerOptions){ options.control, program, argv };
         r = options.only_check || options.only_print ? 0 : legacy_from_exec(&legacy);
+        if (r == 0 && !options.only_check && !options.only_print)
+                r = legacy_from_above(&legacy);
         if (r < 0)
                 return EXIT_FAILURE;
         if (r > 0) {
                 r = resume(&options, &manager_options, &legacy, &manager);
                 legacy_done(&legacy);
-                return r < 0 ? EXIT_FAILURE : manager_run(manager);
+                return r < 0 ? EXIT_FAILURE : run(&manager);
         }
 
         if (read_settings(&options, &settings, &status) > 0)
                 return status;
 
         open_log(&options, settings);
+        if (wants_keeper(&settings->daemon)) {
+                unsigned store_max = (unsigned) settings->daemon.store_max;
+
+                settings = settings_unref(settings);
+                return keeper_run(argv, store_max);
+        }
+
         r = manager_new(settings, &manager_options, &manager);
         if (r < 0)
                 return EXIT_FAILURE;
@@ -274,5 +306,5 @@ int main(int argc, char *argv[]) {
         if (r < 0)
                 return EXIT_FAILURE;
 
-        return manager_run(manager);
+        return run(&manager);
 }

@@ -19,12 +19,18 @@
 #include "base/runtime.h"
 #include "daemon/messages.h"
 #include "daemon/reload.h"
+#include "daemon/reserve.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/reexec.h"
+#include "daemon/state/store-limit.h"
 #include "daemon/take.h"
+#include "daemon/timer.h"
 
-#define SOCKET_OWNER "reuseportd-sockets"
+#define SOCKET_OWNER    "reuseportd-sockets"
+#define PASSWD_LINE_MAX 4096
+
+DEFINE_CLEANUP(FILE, fclose)
 
 /* Endpoints and services have the order of their settings, but for those that there was no memory for. */
 Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
@@ -64,6 +70,12 @@ char *manager_notify_path(Manager *m) {
                                : path;
 }
 
+/* Who ends before it has begun must say why. */
+static int say_no_memory(void) {
+        log_error("No memory to start with");
+        return -ENOMEM;
+}
+
 /* ---- the runtime directory ---- */
 
 /* Whatever our umask: workers of other users must get to their notify sockets. */
@@ -91,7 +103,7 @@ static int open_runtime_directory(Manager *m, int lock_fd) {
 
         if (asprintf(&notify, "%s/notify", m->runtime_directory) < 0 ||
             asprintf(&lock, "%s/lock", m->runtime_directory) < 0)
-                return -ENOMEM;
+                return say_no_memory();
 
         r = make_directory(m->runtime_directory, 0755);
         if (r >= 0)
@@ -119,24 +131,33 @@ static int open_runtime_directory(Manager *m, int lock_fd) {
 
 /* ---- start ---- */
 
+/* Of a user whom systemd-sysusers has made, who stands in the file.  The C library's own search (2.36) ends
+ * the process where memory is short while it reads its configuration. */
+static bool find_system_user(const char *name, uid_t *ret) {
+        _cleanup_(fclosep) FILE *file = fopen("/etc/passwd", "re");
+        struct passwd entry, *found;
+        char text[PASSWD_LINE_MAX];
+
+        while (file && fgetpwent_r(file, &entry, text, sizeof(text), &found) == 0)
+                if (strcmp(entry.pw_name, name) == 0) {
+                        *ret = entry.pw_uid;
+                        return true;
+                }
+
+        return false;
+}
+
 /* Whose the sockets are: nobody but that user, who has no process, can join their groups. */
 static void choose_socket_owner(Manager *m) {
-        struct passwd *user;
-
         if (geteuid() != 0)
                 return;
 
-        user = getpwnam(SOCKET_OWNER);
-        if (!user) {
+        m->has_socket_owner = find_system_user(SOCKET_OWNER, &m->socket_owner);
+        if (!m->has_socket_owner)
                 log_note(LOG_INFO, MESSAGE_NO_SOCKETS_USER,
                          "There is no user " SOCKET_OWNER
                          ": sockets belong to root, and any process of "
                          "root may join them (systemd-sysusers makes the user)");
-                return;
-        }
-
-        m->has_socket_owner = true;
-        m->socket_owner = user->pw_uid;
 }
 
 static unsigned n_workers_of(const Settings *s, const EndpointSettings *e) {
@@ -199,6 +220,8 @@ int manager_start(Manager *m) {
         r = strangers_new(m, &m->strangers);
         if (r >= 0)
                 r = make_services(m);
+        if (r >= 0 && state_has_store(m->state))
+                r = state_write_all(m->state); /* before anybody listens */
         for (size_t i = 0; i < m->n_services && r >= 0; i++)
                 r = service_start(m->services[i]);
         if (r < 0) {
@@ -206,6 +229,7 @@ int manager_start(Manager *m) {
                 return r;
         }
 
+        (void) state_flush(m->state); /* it logs */
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
         log_note(LOG_INFO, MESSAGE_DAEMON_READY, "Ready: %zu endpoints, %zu services",
@@ -246,6 +270,8 @@ static void stop(Manager *m) {
         log_info("Stopping");
         above_tell(m->above, "STOPPING=1");
         m->is_stopping = true;
+        state_touch_all(m->state);
+        (void) state_flush(m->state);
 
         for (size_t i = 0; i < m->n_services; i++) {
                 for (size_t k = 0; k < m->services[i]->n_endpoints; k++)
@@ -273,6 +299,8 @@ int manager_resume(Manager *m) {
                 service_resume(s);
         }
 
+        state_touch_all(m->state);
+        (void) state_flush(m->state);
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
         log_notice("Ready: %zu endpoints, %zu services go on", m->n_endpoints, m->n_services);
@@ -314,6 +342,7 @@ void manager_do_chores(Manager *m) {
 
 void manager_on_service_changed(Manager *m, Service *s) {
         bus_on_service_changed(m->bus, s);
+        state_touch_service(s);
         if (m->settings_next || s->is_leaving || s->has_to_give)
                 manager_do_chores(m);
         exit_if_empty(m);
@@ -347,10 +376,27 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         return 0;
 }
 
-static int on_refused_signal(sd_event_source *source, const struct signalfd_siginfo *info,
-                             void *userdata) {
-        log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
-                    "SIGTERM stops");
+/* Everything is in the store already: whoever comes next goes on. */
+static int on_leave_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                           void *userdata) {
+        Manager *m = userdata;
+
+        if (!state_has_store(m->state) || m->is_stopping) {
+                log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
+                            "SIGTERM stops");
+                return 0;
+        }
+
+        state_touch_all(m->state);
+        if (state_flush(m->state) < 0) {
+                log_error("SIGUSR2: not everything could be left; nothing was done");
+                return 0;
+        }
+
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_STOPPED,
+                 "Leaving %zu descriptors; the workers serve on", m->state->n_stored);
+        m->has_left = true;
+        (void) sd_event_exit(m->event, EXIT_SUCCESS);
         return 0;
 }
 
@@ -376,7 +422,7 @@ static int watch_signals(Manager *m) {
                 { SIGTERM, on_stop_signal },
                 { SIGINT, on_stop_signal },
                 { SIGHUP, on_reload_signal },
-                { SIGUSR2, on_refused_signal },
+                { SIGUSR2, on_leave_signal },
         };
         sigset_t mask;
 
@@ -452,9 +498,10 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         m = calloc(1, sizeof(*m));
         if (!m) {
                 (void) fd_close(lock_fd);
-                return -ENOMEM;
+                return say_no_memory();
         }
 
+        reserve_raise_limit();
         m->lock_fd = lock_fd;
         m->null_fd = -EBADF;
         m->control = options->control;
@@ -464,6 +511,8 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
+        if (r >= 0)
+                timer_keep_spares(m->event);
         if (r >= 0)
                 r = above_new(m->event, &m->above);
         if (r >= 0)
@@ -475,8 +524,10 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
                 return r;
         }
 
-        if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed))
+        if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed)) {
+                log_error("Cannot get random numbers: %s", strerror(errno));
                 return -EIO;
+        }
 
         r = open_runtime_directory(m, lock_fd);
         if (r < 0)
@@ -489,8 +540,30 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         }
 
         choose_socket_owner(m);
+        if (reserve_fill() < RESERVE_MAX)
+                log_warning("RLIMIT_NOFILE leaves %u of %d descriptors for when there are none left; "
+                            "more are needed than it allows",
+                            reserve_fill(), RESERVE_MAX);
         *ret = TAKE_PTR(m);
         return 0;
+}
+
+/* Where a successor finds what we leave. */
+static int use_store(Manager *m) {
+        size_t max = store_limit(&m->settings->daemon), need = settings_store_need(m->settings);
+        int r;
+
+        if (max == 0)
+                return 0;
+        if (need > max)
+                log_warning("The store above us keeps %zu descriptors, and %zu are needed while every "
+                            "service is deployed at once: then a deploy may fail; see store_max",
+                            max, need);
+
+        r = state_use_store(m->state, max);
+        if (r < 0)
+                log_error("Nothing can be left in the store above us: %s", strerror(-r));
+        return r;
 }
 
 int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret) {
@@ -508,7 +581,11 @@ int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret
         }
 
         m->settings = settings;
-        r = open_control(m, -EBADF);
+        r = use_store(m);
+        if (r >= 0)
+                r = open_control(m, -EBADF);
+        if (r == -ENOMEM)
+                (void) say_no_memory();
         if (r < 0) {
                 m->settings = NULL; /* still the caller's */
                 return r;
@@ -516,6 +593,13 @@ int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret
 
         *ret = TAKE_PTR(m);
         return 0;
+}
+
+/* What came from the store above and means nothing. */
+static void drop_rest(Manager *m, const Legacy *legacy) {
+        for (size_t i = 0; i < legacy->n_fds && !legacy->is_from_exec; i++)
+                if (legacy->fds[i].fd >= 0)
+                        state_drop_name(m->state, legacy->fds[i].name);
 }
 
 int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager **ret) {
@@ -527,9 +611,12 @@ int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager 
                 r = state_new(m, TAKE_PTR(legacy->log), &m->state);
         if (r >= 0)
                 r = adopt(m, legacy);
+        if (r >= 0)
+                r = use_store(m);
         if (r < 0)
                 return r;
 
+        drop_rest(m, legacy);
         r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
         if (r < 0)
                 return r;
@@ -559,6 +646,8 @@ Manager *manager_free(Manager *m) {
         m->above = above_free(m->above);
         m->reexec = reexec_free(m->reexec);
         m->state = state_free(m->state);
+        reserve_drop();
+        timer_keep_spares(NULL);
         m->null_fd = fd_close(m->null_fd);
         spawn_release();
         m->lock_fd = fd_close(m->lock_fd);

@@ -54,6 +54,7 @@ struct Manager {
         uid_t socket_owner;
         bool is_adopting; /* what cannot be understood goes on without us: nobody is killed */
         bool must_stop;   /* who was before us was about to */
+        bool has_left;    /* all to whoever comes next: nothing is ended */
         bool is_stopping;
         bool has_stopped;
         unsigned n_cut; /* workers that needed the final signal */

@@ -492,6 +492,7 @@ static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char *
                 return why_say(reterr_why, r, "no memory");
 
         manager_do_chores(m);
+        state_touch_all(m->state);
         log_note(LOG_NOTICE, MESSAGE_RELOADED, "Reloaded: %zu endpoints, %zu services",
                  m->n_endpoints, m->n_services);
         bus_tell(m->bus, "daemon", "", "reloaded", m->settings->files[0]);
@@ -569,6 +570,7 @@ int reload(Manager *m, SettingsDiff *ret_diff, Settings **ret_before, char **ret
                 log_note(LOG_NOTICE, MESSAGE_RELOAD_WAITS, "The reload waits for %s",
                          waits_for->settings->name);
                 m->settings_next = settings_ref(settings);
+                state_touch_all(m->state);
                 *ret_waits_for = strdup(waits_for->settings->name);
         }
 

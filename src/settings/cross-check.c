@@ -456,6 +456,7 @@ int cross_check(Settings *s, const Tree *services, Report *report) {
         }
         for (size_t i = 0; i < s->n_endpoints; i++)
                 check_endpoint(s->endpoints[i], report);
+        check_store_need(s, report);
 
         r = check_variable_names(s, report);
         if (r < 0)

@@ -49,6 +49,9 @@ void check_unit(const ServiceSettings *service, Report *report);
 /* Whether a key of a service counts for a unit, too. */
 bool unit_knows_key(const char *key);
 
+/* Its part about the store above the daemon: check-store.c. */
+void check_store_need(const Settings *s, Report *report);
+
 /* Its part about the deploy of one service, once its endpoints are resolved: check-deploy.c.
  *
  * @node  the service's tree, or NULL */

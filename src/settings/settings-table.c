@@ -16,6 +16,13 @@ static const char *const dbus_names[USE_OUTER_BUS_MAX] = {
         [USE_OUTER_BUS_NO] = "no",
 };
 
+static const char *const fd_store_names[FD_STORE_KIND_MAX] = {
+        [FD_STORE_AUTO] = "auto",
+        [FD_STORE_SYSTEMD] = "systemd",
+        [FD_STORE_KEEPER] = "keeper",
+        [FD_STORE_NONE] = "none",
+};
+
 static const SettingRow daemon_rows[] = {
         {
                         .name = "log_level",
@@ -77,6 +84,35 @@ static const SettingRow daemon_rows[] = {
                                 "that user's), as org.reuseportd, of whoever polkit allows it: \"auto\", "
                                 "where there is such a bus; \"system\", and it is an error if there is "
                                 "none; or \"no\".",
+        },
+        {
+                        .name = "fd_store",
+                        .kind = &value_kind_enum,
+                        .offset = offsetof(DaemonSettings, fd_store),
+                        SETTING_NAMES(fd_store_names),
+                        .default_text = "auto",
+                        .applies = APPLIES_NOW,
+                        .help = "Who keeps the sockets while there is no daemon, so that one that was "
+                                "killed or restarted is followed by one that goes on, and workers "
+                                "never notice: \"systemd\", whose unit needs FileDescriptorStoreMax=; "
+                                "\"keeper\", a small parent of our own; \"none\", and workers end with "
+                                "the daemon.\n"
+                                "\"auto\" is systemd where our unit has a store, a keeper as process "
+                                "1, else nobody.  It counts when the daemon starts.",
+        },
+        {
+                        .name = "store_max",
+                        .kind = &value_kind_integer,
+                        .offset = offsetof(DaemonSettings, store_max),
+                        .min = 16,
+                        .max = 100000,
+                        .default_text = "1000",
+                        .applies = APPLIES_NOW,
+                        .help = "How many descriptors are left there at most: listening sockets of two "
+                                "banks, and for each worker of two generations a process and a notify "
+                                "socket.  A configuration that needs more is refused where there is a "
+                                "store.\nsystemd 252 takes a second for the first thousand, and more for "
+                                "each that follows.",
         },
 };
 

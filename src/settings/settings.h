@@ -279,6 +279,16 @@ typedef enum UseOuterBus {
         USE_OUTER_BUS_INVALID = -EINVAL,
 } UseOuterBus;
 
+/* Where the daemon leaves its sockets for the one after it. */
+typedef enum FdStoreKind {
+        FD_STORE_AUTO, /* systemd's if our unit has one, a keeper as PID 1, else nowhere */
+        FD_STORE_SYSTEMD,
+        FD_STORE_KEEPER,
+        FD_STORE_NONE,
+        FD_STORE_KIND_MAX,
+        FD_STORE_KIND_INVALID = -EINVAL,
+} FdStoreKind;
+
 typedef struct DaemonSettings {
         Keys keys;
         int log_level;
@@ -288,6 +298,8 @@ typedef struct DaemonSettings {
         gid_t control_gid;
         int control_mode; /* SETTING_UNSET: 0600, or 0660 with a group */
         UseOuterBus dbus;
+        FdStoreKind fd_store;
+        int store_max; /* descriptors */
 } DaemonSettings;
 
 /* What a file said when it was read. */
@@ -358,6 +370,9 @@ DEFINE_CLEANUP(Settings, settings_unref)
 /* NULL if there is none of that name. */
 const EndpointSettings *settings_find_endpoint(const Settings *s, const char *name);
 const ServiceSettings *settings_find_service(const Settings *s, const char *name);
+
+/* How many descriptors the daemon leaves in the store above it at most, while every service is deployed. */
+size_t settings_store_need(const Settings *s);
 
 /* The name for LISTEN_FDNAMES. */
 static inline const char *endpoint_descriptor_name(const EndpointSettings *e) {

@@ -36,6 +36,7 @@ def test_who_comes_first_together_is_served_together(house):
     requests = [Request(8080, "/") for _ in range(40)]
     assert all(r.answer().status == 200 for r in requests)
     assert len(daemon.workers()) == 2
+    daemon.log.wait("toy: .* starts", times=2)
     assert len(daemon.log.times_of("toy: .* starts")) == 2
 
 

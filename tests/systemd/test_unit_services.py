@@ -85,7 +85,7 @@ def write_nginx(box, way):
     command = "/usr/sbin/nginx -e stderr -p /run/web-%i/ -c /etc/web-nginx.conf"
     box.write_unit("web@.service", f'[Service]\nType=exec\nKillSignal=SIGQUIT\nKillMode=mixed\n{SANDBOX}'
                                    f'Environment="NGINX=3;"\n{WAYS[way] % command}')
-    return ""
+    return 'preset = "nginx";'              # whose workers share the socket, and must not wait in accept()
 
 
 def write_gunicorn(box, way):
@@ -371,3 +371,31 @@ def test_an_address_that_a_unit_of_others_holds_is_said_to_be_systemd_s(box):
     told = [entry["MESSAGE"] for entry in box.journal("SYSLOG_IDENTIFIER=reuseportd")]
     assert any("held by systemd for a unit" in line for line in told), told
     assert not any("kill 1" in line for line in told), told
+
+
+def test_units_serve_on_while_the_daemon_is_replaced(box, show):
+    """By a re-exec: the same instances, the same sockets, and the next deploy goes on from there."""
+    start_toy(box)
+    load = start_load(box)
+    before = get(8080).pid
+    n = count(3, 50)
+    for _ in range(n):
+        box.ctl("reexec")
+        box.wait_until(lambda: box.ctl("is-active", "site", check=False).returncode == OK, "the successor")
+        assert get(8080).pid == before == box.main_pid("web@blue.service")
+    code, _, whole = deploy(box, "--wait=drained")
+    assert code == OK, whole
+    assert get(8080).pid == box.main_pid("web@green.service")
+    result = load.stop()
+    show(f"{n} re-execs over a unit: {result['requests']} requests, {result['lost']} lost")
+    assert result["lost"] == 0, json.dumps(result)
+
+
+def test_an_endpoint_is_still_taken_after_a_re_exec(box):
+    box.start('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };')
+    box.write_unit("alone.service", f"[Service]\nType=notify\n{STORE % box.toy}")
+    box.systemctl("start", "alone.service")
+    box.ctl("reexec")
+    assert get(8080).pid == box.main_pid("alone.service")
+    box.systemctl("stop", "alone.service")
+    box.wait_until(lambda: is_refused(8080), "it refuses")

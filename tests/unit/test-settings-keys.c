@@ -13,7 +13,8 @@
 
 static const char full[] =
                 "daemon: { log_level = \"debug\"; log_target = \"stderr\"; control_socket = \"/run/x/control\";\n"
-                "  control_group = \"0\"; control_mode = \"0640\"; dbus = \"no\"; };\n"
+                "  control_group = \"0\"; control_mode = \"0640\"; dbus = \"no\";\n"
+                "  fd_store = \"keeper\"; store_max = 2000; };\n"
                 "endpoints: {\n"
                 "  web: { listen_stream = [\":8080\", \"127.0.0.1:81\"]; shared = true;\n"
                 "    backlog = 128; bind_ipv6_only = \"ipv6-only\"; exclusive = false;\n"

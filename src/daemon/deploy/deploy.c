@@ -43,7 +43,8 @@ static void deploy_set_state(Deploy *d, DeployState state) {
         deploy_log(d, LOG_DEBUG, "%s, then %s", deploy_state_to_string(d->state),
                    deploy_state_to_string(state));
         d->state = state;
-        d->pending = sd_event_source_disable_unref(d->pending);
+        if (d->pending)
+                (void) sd_event_source_set_enabled(d->pending, SD_EVENT_OFF);
 }
 
 bool deploy_event(Deploy *d, DeployEvent event, const char *why) {
@@ -59,6 +60,8 @@ bool deploy_event(Deploy *d, DeployEvent event, const char *why) {
                          why ?: deploy_event_to_string(event));
 
         deploy_set_state(d, next);
+        state_touch_service(s);
+        (void) state_flush(s->manager->state);
         deploy_act(d, action); /* may free us */
         service_on_deploy_changed(s);
         return true;
@@ -222,7 +225,9 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         d->result.previous = d->old->number;
         s->deploy = d;
 
-        r = service_add_generation(s, d->build, bank, &d->new);
+        r = deploy_make_pending(d);
+        if (r >= 0)
+                r = service_add_generation(s, d->build, bank, &d->new);
         if (r < 0) {
                 s->deploy = deploy_free(d);
                 return r;
@@ -236,7 +241,10 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
                     has_datagrams(s) ? "; a flow of datagrams moves when the share reaches it"
                                      : "");
 
+        state_touch_service(s);
+        (void) state_flush(s->manager->state); /* a successor then leads back */
         r = begin(d);
+        state_touch_service(s);
         if (r < 0)
                 fail(d, reuse_strerror(r));
         return 0;
@@ -249,9 +257,11 @@ DeployPending deploy_pending(const Deploy *d) {
                 .progress_usec = timer_deadline(d->deadline),
                 .next_step_usec = timer_deadline(d->step),
                 .min_healthy_usec = timer_deadline(d->min_healthy),
-                .has_event = d->pending,
+                .has_event = deploy_has_pending(d),
                 .event = d->pending_event,
-                .has_hook = d->hook || d->has_lost_hook,
+                .has_hook = d->hook || d->has_lost_hook ||
+                            (deploy_settings(d)->hook_pre && d->state == DEPLOY_STARTING &&
+                             d->new && !generation_has_future(d->new)), /* it is about to run */
         };
 }
 

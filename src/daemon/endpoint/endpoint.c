@@ -302,6 +302,7 @@ void endpoint_reload(Endpoint *e, const EndpointSettings *settings) {
                            "ones",
                            settings->name, option ? option : "an option", reuse_strerror(r));
 
+        state_touch_endpoint(e);
         if (endpoint_differs_early(e->settings, settings))
                 e->n_early++;
         e->settings = settings;
@@ -362,6 +363,7 @@ int endpoint_grow(Endpoint *e, unsigned bank, unsigned n_workers) {
                 has_grown = true;
         }
 
+        state_touch_endpoint(e);
         return has_grown && e->n_sockets > 0 ? endpoint_watch(e) : 0;
 }
 

@@ -36,6 +36,8 @@ typedef struct EndpointSocket {
         unsigned group, bank, slot;
         EndpointReader reader;
         sd_event_source *source;
+        sd_event_source *
+                        pause; /* armed: it is not watched, since what it wants cannot be done now */
 } EndpointSocket;
 
 /* What the workers of a bank hold.  That is what the settings say, unless a reload has said something else
@@ -49,6 +51,7 @@ typedef struct EndpointBank {
 
 struct Endpoint {
         uint64_t id;                      /* of its record; 0: it has none yet */
+        bool is_dirty;                    /* its record is to be written */
         Manager *manager;                 /* borrowed */
         Service *service;                 /* borrowed; NULL: belongs to none */
         const EndpointSettings *settings; /* borrowed from the manager's Settings */

@@ -3,9 +3,12 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -72,4 +75,51 @@ void proc_find_holders(SocketHolder *holders, size_t n_holders, pid_t except) {
                 if (isdigit((unsigned char) entry->d_name[0]) && pid != except)
                         look_into(pid, holders, n_holders);
         }
+}
+
+/* ---- by its environment ---- */
+
+static bool has_variable(pid_t pid, const char *word) {
+        _cleanup_free_ char *line = NULL;
+        char path[64];
+        size_t size = 0;
+        bool found = false;
+        FILE *file;
+
+        snprintf(path, sizeof(path), "/proc/%d/environ", (int) pid);
+        file = fopen(path, "re");
+        if (!file)
+                return false;
+
+        while (!found && getdelim(&line, &size, '\0', file) > 0)
+                found = strcmp(line, word) == 0;
+        (void) fclose(file);
+        return found;
+}
+
+int proc_find_by_variable(const char *name, const char *value, pid_t *ret_pid, int *ret_pidfd) {
+        _cleanup_(closedirp) DIR *proc = opendir("/proc");
+        _cleanup_free_ char *word = NULL;
+        struct dirent *entry;
+
+        if (!proc || asprintf(&word, "%s=%s", name, value) < 0)
+                return -ESRCH;
+
+        while ((entry = readdir(proc))) {
+                _cleanup_close_ int pidfd = -EBADF;
+                pid_t pid = (pid_t) strtol(entry->d_name, NULL, 10);
+
+                if (pid <= 1 || getsid(pid) != pid)
+                        continue;
+                pidfd = fd_move_above_stdio((int) syscall(SYS_pidfd_open, pid, 0));
+                if (pidfd < 0 ||
+                    !has_variable(pid, word)) /* the pid is its own while that is open */
+                        continue;
+
+                *ret_pid = pid;
+                *ret_pidfd = TAKE_FD(pidfd);
+                return 0;
+        }
+
+        return -ESRCH;
 }

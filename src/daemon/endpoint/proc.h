@@ -19,3 +19,11 @@ typedef struct SocketHolder {
 
 /* Fills in pid and name of those whose pid is 0, except what @except holds (0: nobody). */
 void proc_find_holders(SocketHolder *holders, size_t n_holders, pid_t except);
+
+/* A process that was started with @name=@value in its environment and leads a session, as those do that we
+ * start; who has inherited the variable from it does not.
+ *
+ * @ret_pidfd  the caller's
+ *
+ * Returns 0; -ESRCH: there is none. */
+int proc_find_by_variable(const char *name, const char *value, pid_t *ret_pid, int *ret_pidfd);

@@ -68,6 +68,7 @@ static Taker *taker_free(Taker *t) {
                 return NULL;
 
         state_release_fd(t->endpoint->manager->state, t->pidfd);
+        state_touch_endpoint(t->endpoint);
         LIST_REMOVE(t, others);
         t->endpoint->n_takers--;
         t->source = sd_event_source_disable_unref(t->source);
@@ -155,7 +156,10 @@ static int admit(Taker *t) {
         Endpoint *e = t->endpoint;
         LogFields fields = fields_of(t);
         char text[320];
-        int r = e->n_takers == 1 ? listen_for(e) : 0;
+        int r;
+
+        state_touch_endpoint(e);
+        r = e->n_takers == 1 ? listen_for(e) : 0;
 
         if (r < 0)
                 return r;

@@ -169,6 +169,9 @@ int service_put_rule(Service *s) {
         ReuseRule rule = make_rule(s);
         int r;
 
+        /* Who dies between the two leaves a record that is ahead of the rule, never behind it. */
+        state_touch_service(s);
+        (void) state_flush(s->manager->state);
         for (size_t i = 0; i < s->n_held; i++) {
                 const ReuseRule own = rule_of(s, s->endpoints[i], &rule);
 
@@ -338,6 +341,7 @@ static int listen_all(Service *s) {
         }
 
         s->is_listening = true;
+        state_touch_service(s);
         return 0;
 }
 
@@ -352,6 +356,7 @@ static void refuse_all(Service *s) {
                                     s->endpoints[i]->settings->name, reuse_strerror(r));
         }
         s->is_listening = false;
+        state_touch_service(s);
 }
 
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret) {

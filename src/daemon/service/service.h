@@ -42,6 +42,7 @@ typedef enum ServiceState {
 
 struct Service {
         uint64_t id;                     /* of its record; 0: it has none yet */
+        bool is_dirty;                   /* its record is to be written */
         Manager *manager;                /* borrowed */
         const ServiceSettings *settings; /* borrowed from the manager's Settings */
         Endpoint **endpoints; /* in the order of the settings; borrowed from the manager */

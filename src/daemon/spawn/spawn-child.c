@@ -100,6 +100,9 @@ static int set_affinity(const SpawnPlan *p) {
 }
 
 static int set_limits(const SpawnPlan *p) {
+        if (p->files && syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, p->files, NULL) < 0)
+                return -errno;
+
         for (int i = 0; p->limits && i < RLIMIT_NLIMITS; i++)
                 if (p->limits[i].is_set &&
                     syscall(SYS_prlimit64, 0, i, &p->limits[i].limit, NULL) < 0)
@@ -215,10 +218,27 @@ static const struct {
         { raise_capabilities, "set ambient_capabilities of" },
 };
 
+/* We may have died before. */
+static int follow_parent(const SpawnShared *shared) {
+        int number = shared->plan->death_signal;
+
+        if (number == 0)
+                return 0;
+        if (prctl(PR_SET_PDEATHSIG, number) < 0)
+                return -errno;
+
+        return getppid() == shared->parent ? 0 : -ESRCH;
+}
+
 int spawn_child(void *userdata) {
         SpawnShared *shared = userdata;
         const SpawnPlan *p = shared->plan;
         int r;
+
+        /* One whose parent dies now would not be known to anybody. */
+        r = follow_parent(shared);
+        if (r < 0)
+                return fail(shared, r, "start");
 
         join_cgroup(p);
         reset_signals(shared->changed);
@@ -238,13 +258,12 @@ int spawn_child(void *userdata) {
                         return fail(shared, r, steps[i].what);
         }
 
-        /* After the change of user, which clears it; and we may have died before. */
-        if (p->death_signal > 0) {
-                if (prctl(PR_SET_PDEATHSIG, p->death_signal) < 0)
-                        return fail(shared, -errno, "prepare");
-                if (getppid() != shared->parent)
-                        return fail(shared, -ESRCH, "start");
-        }
+        /* After the change of user, which clears it. */
+        r = follow_parent(shared);
+        if (r < 0)
+                return fail(shared, r, "start");
+        if (p->outlives_us)
+                (void) prctl(PR_SET_PDEATHSIG, 0);
 
         fill_pid_holes(p->environment);
         (void) execve(p->program ?: p->argv[0], p->argv, p->environment);

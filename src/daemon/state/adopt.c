@@ -431,6 +431,18 @@ static int load_all(Adoption *a, const json_t *daemon) {
         return r;
 }
 
+/* No number is given twice: the record of the daemon may be older than others. */
+static void count_records(State *st) {
+        for (size_t i = 0; i < state_log_n_records(st->log); i++) {
+                const char *key = state_log_key(st->log, i);
+                bool is_config = strncmp(key, "config/", strlen("config/")) == 0;
+                uint64_t *n = is_config ? &st->n_configs : &st->n_objects;
+
+                if (strchr(key, '/') && number_of(key) > *n)
+                        *n = number_of(key);
+        }
+}
+
 int adopt(Manager *m, Legacy *legacy) {
         _cleanup_(problems_done) Problems problems = { 0 };
         _cleanup_(adoption_done) Adoption a = { .manager = m, .state = m->state, .legacy = legacy };
@@ -448,6 +460,7 @@ int adopt(Manager *m, Legacy *legacy) {
         if (r >= 0)
                 r = load_all(&a, daemon);
         log_problems(&problems);
+        count_records(m->state);
         (void) TAKE_PTR(legacy->log);
         if (r >= 0)
                 m->is_adopting = false;

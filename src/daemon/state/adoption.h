@@ -27,6 +27,7 @@ struct Legacy {
         StateLog *log;
         AdoptedFd *fds;
         size_t n_fds;
+        bool is_from_exec; /* else from the store above us */
 };
 
 typedef struct Adoption {
@@ -41,6 +42,9 @@ typedef struct Adoption {
 
 /* Takes what a re-exec has left for us; see reexec.h.  Returns 1; 0: nothing was; or a negative errno. */
 int legacy_from_exec(Legacy *ret);
+
+/* Takes what the store above us gives back, by LISTEN_FDS; what is no daemon's state is closed.  The same. */
+int legacy_from_above(Legacy *ret);
 
 /* Closes what nobody has taken. */
 void legacy_done(Legacy *l);

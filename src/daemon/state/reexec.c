@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/manager.h"
+#include "daemon/reserve.h"
 #include "daemon/spawn/errand.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/timer.h"
@@ -91,8 +92,10 @@ static int become(Manager *m) {
                 r = above_put_environment(m->above);
         if (r >= 0) {
                 above_tell(m->above, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_usec());
+                reserve_restore_limit();
                 (void) execv(m->program, m->arguments);
                 r = -errno;
+                reserve_raise_limit();
                 above_tell(m->above, "READY=1");
         }
 
@@ -311,6 +314,7 @@ int legacy_from_exec(Legacy *ret) {
                 return r;
         }
 
+        l.is_from_exec = true;
         *ret = l;
         l = (Legacy){ 0 };
         return 1;

@@ -5,19 +5,21 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/log.h"
+#include "base/parse.h"
 #include "daemon/manager.h"
 #include "daemon/state/state-fields.h"
 
 static const StateField fields[] = {
         STATE_FIELD_MAX(Worker, state, WORKER_STATE_MAX - 1),
         STATE_FIELD(Worker, since_usec, STATE_UINT64),
+        STATE_FIELD(Worker, start_timeout_usec, STATE_UINT64),
         STATE_FIELD(Worker, stop_timeout_usec, STATE_UINT64),
         STATE_FIELD(Worker, pid, STATE_INT),
         STATE_FIELD(Worker, has_left_main, STATE_BOOL),
         STATE_FIELD(Worker, deadline_usec, STATE_UINT64),
         STATE_FIELD(Worker, watchdog_usec, STATE_UINT64),
         STATE_FIELD(Worker, status_text, STATE_STRING),
+        STATE_FIELD(Worker, is_spawning, STATE_BOOL),
         STATE_FIELD(Worker, has_been_ready, STATE_BOOL),
         STATE_FIELD(Worker, was_asked, STATE_BOOL),
         STATE_FIELD(Worker, was_cut, STATE_BOOL),
@@ -118,6 +120,16 @@ static int load_processes(Adoption *a, const json_t *from, Worker *w) {
         return r < 0 && r != -ENOENT ? r : 0;
 }
 
+/* The next path is none that is in use: the record of the daemon may be older. */
+static void note_number(Manager *m, const char *path) {
+        const char *slash = strrchr(path, '/');
+        uint64_t number;
+
+        if (slash && parse_unsigned(slash + 1, UINT64_MAX - 1, &number) >= 0 &&
+            number >= m->n_notify_sockets)
+                m->n_notify_sockets = number + 1;
+}
+
 static int load_notify(Adoption *a, const json_t *from, Worker *w) {
         const char *name, *path;
         int r, fd;
@@ -130,6 +142,7 @@ static int load_notify(Adoption *a, const json_t *from, Worker *w) {
         if (!name || !path) /* a unit's is systemd's */
                 return w->build->service->unit ? 0 : -EBADMSG;
 
+        note_number(a->manager, path);
         fd = adoption_take_fd(a, name);
         r = fd < 0 ? fd : notify_adopt(a->manager->event, path, fd, &w->notify);
         if (r >= 0)

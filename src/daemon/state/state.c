@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "config.h"
 #include "daemon/manager.h"
@@ -65,6 +66,27 @@ static void unpack_name(uint64_t packed, char name[static STATE_NAME_SIZE]) {
         format_name((char) (packed & UINT8_MAX), packed >> 8, name);
 }
 
+/* What workers have stored is not left above: it is closed without a word to us. */
+static bool is_for_store(char kind) {
+        return kind != 'w';
+}
+
+static int store(State *st, const char *name, int fd, char kind) {
+        int r;
+
+        if (st->store_max == 0 || !is_for_store(kind))
+                return 0;
+        if (st->n_stored >= st->store_max) {
+                log_error("The store above us is full: store_max = %zu", st->store_max);
+                return -ENOSPC;
+        }
+
+        r = above_store(st->manager->above, name, fd);
+        if (r >= 0)
+                st->n_stored++;
+        return r;
+}
+
 int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]) {
         int r;
 
@@ -74,8 +96,14 @@ int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]
         if (r < 0)
                 return r;
 
-        if (st->names[fd] == 0)
+        if (st->names[fd] == 0) {
+                unpack_name(pack_name(kind, st->n_names + 1), ret);
+                r = store(st, ret, fd, kind);
+                if (r < 0)
+                        return r;
                 st->names[fd] = pack_name(kind, ++st->n_names);
+        }
+
         unpack_name(st->names[fd], ret);
         return 0;
 }
@@ -86,14 +114,59 @@ int state_keep_name(State *st, int fd, const char *name) {
         int r;
 
         r = make_room_for_fd(st, fd);
-        if (r >= 0)
-                st->names[fd] = pack_name(name[0], number);
-        return r;
+        if (r < 0)
+                return r;
+
+        st->names[fd] = pack_name(name[0], number);
+        st->n_names = number > st->n_names ? number : st->n_names;
+        st->n_stored++;
+        return 0;
+}
+
+static void write_later(State *st);
+
+/* It is taken out of the store when the record that speaks of it is written; without memory a successor
+ * does it. */
+static void put_released(State *st, uint64_t name) {
+        uint64_t *longer = reallocarray(st->released, st->n_released + 1, sizeof(*longer));
+
+        if (!longer)
+                return;
+        st->released = longer;
+        st->released[st->n_released++] = name;
+        write_later(st);
 }
 
 void state_release_fd(State *st, int fd) {
-        if (st && fd >= 0 && (size_t) fd < st->n_fds)
-                st->names[fd] = 0;
+        if (!st || fd < 0 || (size_t) fd >= st->n_fds || st->names[fd] == 0)
+                return;
+
+        if (st->store_max > 0 && !st->manager->is_adopting &&
+            is_for_store((char) (st->names[fd] & UINT8_MAX)))
+                put_released(st, st->names[fd]);
+        st->names[fd] = 0;
+}
+
+void state_drop_name(State *st, const char *name) {
+        if (st->store_max > 0)
+                (void) above_unstore(st->manager->above, name); /* else the next one does it */
+}
+
+static void drop_released(State *st) {
+        size_t n = 0;
+
+        while (n < st->n_released) {
+                char name[STATE_NAME_SIZE];
+
+                unpack_name(st->released[n], name);
+                if (above_unstore(st->manager->above, name) < 0)
+                        break;
+                n++;
+                st->n_stored -= st->n_stored > 0;
+        }
+
+        st->n_released -= n;
+        memmove(st->released, st->released + n, st->n_released * sizeof(uint64_t));
 }
 
 /* ---- records ---- */
@@ -112,7 +185,7 @@ int state_put(State *st, const char *key, json_t *object) {
 void state_remove(State *st, const char *family, uint64_t id) {
         char key[KEY_SIZE];
 
-        if (!st || id == 0)
+        if (!st || id == 0 || st->manager->is_adopting)
                 return;
 
         snprintf(key, sizeof(key), "%s/%" PRIu64, family, id);
@@ -266,6 +339,121 @@ int state_write_all(State *st) {
         return r;
 }
 
+/* ---- what has changed ---- */
+
+bool state_has_store(const State *st) {
+        return st && st->store_max > 0;
+}
+
+static void write_later(State *st) {
+        if (st->later)
+                (void) sd_event_source_set_enabled(st->later, SD_EVENT_ONESHOT);
+}
+
+void state_touch_service(Service *s) {
+        State *st = s->manager->state;
+
+        if (!state_has_store(st))
+                return;
+        s->is_dirty = true;
+        write_later(st);
+}
+
+void state_touch_endpoint(Endpoint *e) {
+        State *st = e->manager->state;
+
+        if (!state_has_store(st))
+                return;
+        e->is_dirty = true;
+        write_later(st);
+}
+
+void state_touch_all(State *st) {
+        if (!state_has_store(st))
+                return;
+        st->is_all_dirty = true;
+        write_later(st);
+}
+
+static int flush_endpoint(State *st, Endpoint *e) {
+        int r = e->is_dirty || e->id == 0 ? put_endpoint(st, e) : 0;
+
+        if (r >= 0)
+                e->is_dirty = false;
+        return r;
+}
+
+static int flush_service(State *st, Service *s) {
+        int r = 0;
+
+        for (size_t i = 0; i < s->n_held && r >= 0; i++)
+                r = flush_endpoint(st, s->endpoints[i]);
+        if (r >= 0 && (s->is_dirty || s->id == 0))
+                r = put_service(st, s);
+        if (r >= 0)
+                s->is_dirty = false;
+        return r;
+}
+
+/* Endpoints first: services speak of them. */
+static int flush_dirty(State *st) {
+        Manager *m = st->manager;
+        Service *s;
+        int r = 0;
+
+        for (size_t i = 0; i < m->n_endpoints && r >= 0; i++)
+                r = flush_endpoint(st, m->endpoints[i]);
+        for (size_t i = 0; i < m->n_services && r >= 0; i++)
+                r = flush_service(st, m->services[i]);
+        LIST_FOREACH(s, &m->leaving, leaving_others)
+                if (r >= 0)
+                        r = flush_service(st, s);
+
+        return r;
+}
+
+int state_flush(State *st) {
+        int r;
+
+        if (!state_has_store(st) || st->manager->is_adopting)
+                return 0;
+
+        r = st->is_all_dirty ? state_write_all(st) : flush_dirty(st);
+        if (r < 0) {
+                log_warning("What a successor would need cannot be written now: %s",
+                            reuse_strerror(r));
+                return r;
+        }
+
+        st->is_all_dirty = false;
+        drop_released(st);
+        return 0;
+}
+
+static int on_later(sd_event_source *source, void *userdata) {
+        (void) state_flush(userdata); /* it logs, and the next change tries again */
+        return 0;
+}
+
+int state_use_store(State *st, size_t store_max) {
+        char name[] = STATE_STORE_NAME;
+        int r;
+
+        r = sd_event_add_defer(st->manager->event, &st->later, on_later, st);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(st->later, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(st->later, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r >= 0)
+                r = above_store(st->manager->above, name, state_log_fd(st->log));
+        if (r < 0)
+                return r;
+
+        st->store_max = store_max;
+        st->n_stored++;
+        return 0;
+}
+
 int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret_fds,
                     size_t *ret_n_fds) {
         _cleanup_free_ int *fds = calloc(st->n_fds + n_others, sizeof(int));
@@ -328,6 +516,8 @@ State *state_free(State *st) {
         st->log = state_log_free(st->log);
         free(st->names);
         free(st->in_use);
+        free(st->released);
+        st->later = sd_event_source_disable_unref(st->later);
         free(st);
         return NULL;
 }

@@ -10,6 +10,11 @@
  *      service/ID   its builds, generations, workers, deploy, results
  *      fds          for a re-exec only: numbers of the descriptors
  *
+ * With a store above us the log and every descriptor are left there, and both are true at every step.  What
+ * has changed is written before the turn of the loop ends, and before anything is done that it is about: a
+ * descriptor is stored, then the record that gives it a meaning is written, then it is used.  The other way
+ * round the record is written first, and then the descriptor is taken out of the store.
+ *
  * Records speak of descriptors by names.  The successor is given both, by exec or by the store above us.
  * Times in it are points on CLOCK_MONOTONIC: what is left of a deadline needs no sum. */
 
@@ -17,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
 #include "daemon/state/state-log.h"
@@ -27,8 +33,9 @@ typedef struct Legacy Legacy;
 typedef struct Manager Manager;
 typedef struct Service Service;
 
-#define STATE_VERSION   1 /* of the meaning of the records */
-#define STATE_NAME_SIZE 9 /* of a descriptor, with the NUL: k30 */
+#define STATE_VERSION    1       /* of the meaning of the records */
+#define STATE_STORE_NAME "state" /* of the log, in the store above us */
+#define STATE_NAME_SIZE  9       /* of a descriptor, with the NUL: k30 */
 
 typedef struct State State;
 
@@ -43,6 +50,12 @@ struct State {
         size_t n_fds;       /* of @names */
         uint64_t *in_use;   /* numbers of Settings, while everything is written */
         size_t n_in_use;
+        size_t store_max;   /* of the store above us; 0: there is none */
+        size_t n_stored;    /* in it */
+        uint64_t *released; /* names that are to be taken out of it */
+        size_t n_released;
+        sd_event_source *later; /* on: something is to be written in this turn of the loop */
+        bool is_all_dirty;
 };
 
 /* @log  taken always, to be gone on with; NULL: a new one
@@ -72,6 +85,23 @@ int state_name_settings(State *st, Settings *s, uint64_t *ret);
 
 /* An endpoint or a service is no more: @family is "endpoint" or "service".  @st may be NULL. */
 void state_remove(State *st, const char *family, uint64_t id);
+
+/* From now on everything is left in the store above us as well.  Returns 0 or a negative errno. */
+int state_use_store(State *st, size_t store_max);
+bool state_has_store(const State *st);
+
+/* Something of it has changed, or will in this moment: it is written before the turn of the loop ends.  The
+ * arguments may be NULL; without a store nothing happens. */
+void state_touch_service(Service *s);
+void state_touch_endpoint(Endpoint *e);
+void state_touch_all(State *st);
+
+/* Writes what has changed, now: before something is done that cannot be taken back.  Returns 0 or a
+ * negative errno, and then what could not be written is tried again with the next. */
+int state_flush(State *st);
+
+/* A descriptor that came from before and has no meaning: taken out of the store. */
+void state_drop_name(State *st, const char *name);
 
 /* Writes everything anew, and removes Settings that nobody stands on any more.  Returns 0 or a negative errno. */
 int state_write_all(State *st);

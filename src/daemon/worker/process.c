@@ -1,5 +1,6 @@
 #include "daemon/worker/process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,12 +21,13 @@
 typedef struct PidfdInfo {
         uint64_t mask;
         uint64_t cgroup;
-        uint32_t ids[12];
+        uint32_t ids[11]; /* pid, tgid, ppid and eight of users and groups */
         int32_t exit_code;
 } PidfdInfo;
 
 #define PIDFD_GET_INFO_IOCTL _IOWR(0xff, 11, char[64]) /* its first version's size */
-#define PIDFD_INFO_EXIT_BIT  (1ULL << 3)
+static_assert(sizeof(PidfdInfo) == 64, "as the kernel's first version");
+#define PIDFD_INFO_EXIT_BIT (1ULL << 3)
 
 struct Process {
         sd_event *event; /* borrowed */

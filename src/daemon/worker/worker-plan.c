@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/manager.h"
+#include "daemon/reserve.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/journal-stream.h"
@@ -147,6 +148,7 @@ static void put_surroundings(WorkerPlan *p, const ServiceSettings *s) {
         plan->root_directory = s->root_directory;
         plan->working_directory = p->handoff.working_directory;
         plan->limits = s->limits;
+        plan->files = reserve_given_limit();
         plan->has_nice = s->nice != SETTING_UNSET;
         plan->nice = plan->has_nice ? s->nice : 0;
         plan->has_umask = s->umask != SETTING_UNSET;
@@ -196,7 +198,8 @@ int worker_plan_init(WorkerPlan *ret, const Worker *w, char *const *command, cha
         p->spawn.n_fds = p->handoff.n_fds;
         if (p->handoff.stdin_fd >= 0)
                 p->spawn.stdin_fd = p->handoff.stdin_fd;
-        p->spawn.death_signal = DEATH_SIGNAL;
+        p->spawn.outlives_us = !command && state_has_store(w->generation->service->manager->state);
+        p->spawn.death_signal = p->spawn.outlives_us || command ? SIGKILL : DEATH_SIGNAL;
         p->spawn.system_calls = p->lock.filter ? &p->lock : NULL;
         put_program(&p->spawn, w, &p->handoff, command);
         put_user(&p->spawn, s);

@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "daemon/bus/bus.h"
 #include "daemon/endpoint/endpoint.h"
+#include "daemon/endpoint/proc.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/generation.h"
@@ -24,8 +25,6 @@
 #include "daemon/worker/worker-plan.h"
 
 #define WHY_SIZE_BYTES 512
-#define UNIT_END_USEC \
-        (30 * USEC_PER_SEC) /* for systemd, to say that a unit that was killed has ended */
 #define UNIT_END_USEC \
         (30 * USEC_PER_SEC) /* for systemd, to say that a unit that was killed has ended */
 
@@ -117,6 +116,7 @@ static void worker_set_state(Worker *w, WorkerState state) {
         uint64_t timeout_usec = USEC_INFINITY;
 
         w->state = state;
+        state_touch_service(w->generation->service);
         w->since_usec = now_usec();
         if (state != WORKER_STARTING)
                 w->readiness = readiness_free(w->readiness);
@@ -361,6 +361,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         const ServiceSettings *s = w->build->service;
         char duration[DURATION_TEXT_SIZE], name[32];
 
+        if (w->is_lost) {
+                on_end(w, &(siginfo_t){ .si_pid = w->pid });
+                return 0;
+        }
+
         if (w->pid == 0 && !w->unit) {
                 end_unstarted(w, w->was_asked ? "it was asked to stop"
                                               : "timeout_start was over before exec_start_pre");
@@ -443,6 +448,7 @@ static void take_main(Worker *w, pid_t pid) {
 
         w->main = forget_process(w, w->main);
         w->main = other;
+        state_touch_service(w->generation->service);
         worker_log(w, LOG_INFO, "says that its main process is %d", (int) pid);
 }
 
@@ -510,10 +516,15 @@ int worker_take_main(Worker *w, pid_t pid, int pidfd) {
 
 /* Returns 0 or a negative errno, and then there is no process. */
 static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
-        const char *what = "start";
+        const char *what = "record";
         int r, pidfd;
 
-        r = spawn_worker(w, &pidfd, &what);
+        w->is_spawning = true;
+        state_touch_service(w->generation->service);
+        r = state_flush(state_of(w));
+        if (r >= 0)
+                r = spawn_worker(w, &pidfd, &what);
+        w->is_spawning = false;
         if (r >= 0) {
                 what = "watch";
                 r = process_new(event_of(w), w->pid, pidfd, on_process, w, &w->process);
@@ -522,9 +533,11 @@ static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
                 if (r < 0)
                         reap(w);
         }
-        if (r >= 0)
+        if (r >= 0) {
+                state_touch_service(w->generation->service);
+                (void) state_flush(state_of(w)); /* else a successor looks for it */
                 worker_log(w, LOG_INFO, "started");
-        else
+        } else
                 snprintf(reterr_why, size_bytes, "cannot %s %s: %s", what, w->build->arguments[0],
                          strerror(-r));
 
@@ -616,23 +629,62 @@ int worker_new(Generation *g, unsigned slot, Build *build, Worker **ret) {
 }
 
 int worker_start(Generation *g, unsigned slot, Build *build, Worker **ret) {
-        _cleanup_(worker_freep) Worker *w = NULL;
         int r;
 
-        r = worker_new(g, slot, build, &w);
-        if (r >= 0)
-                r = begin(w);
+        /* In its place from the beginning: its record is written before it is spawned. */
+        r = worker_new(g, slot, build, ret);
         if (r < 0)
                 return r;
 
-        worker_set_state(w, WORKER_STARTING);
-        *ret = TAKE_PTR(w);
+        r = begin(*ret);
+        if (r < 0) {
+                *ret = worker_free(*ret);
+                return r;
+        }
+
+        worker_set_state(*ret, WORKER_STARTING);
         return 0;
+}
+
+/* One whose end nobody has seen, or that was about to be spawned. */
+static int find_again(Worker *w) {
+        char why[WHY_SIZE_BYTES];
+        pid_t pid;
+        int r, pidfd;
+
+        r = proc_find_by_variable("NOTIFY_SOCKET", notify_path(w->notify), &pid, &pidfd);
+        if (r >= 0) {
+                worker_log(w, LOG_INFO, "was found as pid %d", (int) pid);
+                return worker_take_process(w, pid, pidfd);
+        }
+
+        if (w->pid > 0) {
+                w->is_lost = true;
+                return -ESRCH;
+        }
+        if (!w->is_spawning || w->was_asked)
+                return -ESRCH;
+
+        r = launch(w, why, sizeof(why));
+        if (r < 0)
+                worker_log(w, LOG_ERR, "%s", why);
+        return r;
+}
+
+static bool has_process(const Worker *w) {
+        return w->process || w->main || w->build->service->unit;
 }
 
 void worker_resume(Worker *w) {
         int r = 0;
 
+        if (!has_process(w) && !w->has_ended && (w->pid > 0 || w->is_spawning) &&
+            find_again(w) < 0) {
+                set_deadline(w, 0);
+                return;
+        }
+
+        w->is_spawning = false;
         (void) timer_arm_at(event_of(w), &w->timer, w->deadline_usec, on_timer, w);
         feed_watchdog(w);
 

@@ -59,6 +59,8 @@ struct Worker {
         Notify *notify;
         Readiness *readiness; /* of type "exec", while starting */
         char *status_text;
+        bool is_spawning; /* it may run, though we have no pid yet */
+        bool is_lost;     /* it has ended while there was no daemon, and nobody knows how */
         bool has_been_ready;
         bool was_asked; /* to stop */
         bool was_cut;   /* the final signal was needed */

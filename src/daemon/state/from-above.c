@@ -1,0 +1,67 @@
+/* What the store above us gives back when the daemon is started again: the log of the one before, and the
+ * descriptors that it speaks of. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/state/adoption.h"
+
+static int take_all(char *const *names, int n, Legacy *l) {
+        l->fds = calloc((size_t) n + 1, sizeof(AdoptedFd));
+        if (!l->fds)
+                return -ENOMEM;
+
+        for (int i = 0; i < n; i++) {
+                AdoptedFd *place = &l->fds[l->n_fds];
+                int fd = fd_move_above_stdio(SD_LISTEN_FDS_START + i);
+
+                if (!names || strlen(names[i]) >= STATE_NAME_SIZE) {
+                        (void) fd_close(fd); /* none of ours */
+                        continue;
+                }
+                *place = (AdoptedFd){ .fd = fd };
+                memcpy(place->name, names[i], strlen(names[i]));
+                l->n_fds++;
+        }
+
+        return 0;
+}
+
+int legacy_from_above(Legacy *ret) {
+        _cleanup_strv_ char **names = NULL;
+        _cleanup_(legacy_done) Legacy l = { 0 };
+        int n, r, fd;
+
+        n = sd_listen_fds_with_names(/* unset_environment= */ true, &names);
+        if (n <= 0)
+                return n;
+
+        r = take_all(names, n, &l);
+        if (r < 0)
+                return r;
+
+        fd = legacy_take_fd(&l, STATE_STORE_NAME);
+        if (fd < 0) {
+                log_warning("%d descriptors were passed to us that are no daemon's before us; they "
+                            "are closed",
+                            n);
+                return 0;
+        }
+
+        r = state_log_open(fd, &l.log);
+        if (r < 0) {
+                (void) fd_close(fd);
+                log_error("What the daemon before us has left cannot be read: %s",
+                          reuse_strerror(r));
+                return r;
+        }
+
+        *ret = l;
+        l = (Legacy){ 0 };
+        return 1;
+}

@@ -1,0 +1,79 @@
+#include "daemon/state/store-limit.h"
+
+#include <stdlib.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "daemon/keeper.h"
+
+#define SYSTEMD_USEC (2 * USEC_PER_SEC)
+#define SYSTEMD      "org.freedesktop.systemd1"
+
+static size_t limit_in_environment(void) {
+        const char *text = getenv("FDSTORE");
+        uint64_t max = 0;
+
+        return text && parse_unsigned(text, UINT32_MAX, &max) >= 0 ? (size_t) max : 0;
+}
+
+/* FileDescriptorStoreMax= of our own unit. */
+static int ask_systemd(uint32_t *ret) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *unit;
+        int r;
+
+        r = geteuid() == 0 ? sd_bus_open_system(&bus) : sd_bus_open_user(&bus);
+        if (r >= 0)
+                r = sd_bus_set_method_call_timeout(bus, SYSTEMD_USEC);
+        if (r >= 0)
+                r = sd_bus_call_method(bus, SYSTEMD, "/org/freedesktop/systemd1",
+                                       SYSTEMD ".Manager", "GetUnitByPID", NULL, &reply, "u",
+                                       (uint32_t) getpid());
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "o", &unit);
+        if (r >= 0)
+                r = sd_bus_get_property_trivial(bus, SYSTEMD, unit, SYSTEMD ".Service",
+                                                "FileDescriptorStoreMax", NULL, 'u', ret);
+        return r;
+}
+
+static size_t limit_of_systemd(bool is_wanted) {
+        uint32_t max = 0;
+        int r;
+
+        if (!getenv("INVOCATION_ID")) { /* no unit of systemd's */
+                if (is_wanted)
+                        log_warning("fd_store = \"systemd\", but systemd has not started us: nothing "
+                                    "is kept for a successor");
+                return 0;
+        }
+
+        r = ask_systemd(&max);
+        if (r < 0)
+                log_debug("systemd does not say FileDescriptorStoreMax= of our unit: %s",
+                          strerror(-r));
+        if (is_wanted && max == 0)
+                log_warning("fd_store = \"systemd\", but our unit has no FileDescriptorStoreMax=: "
+                            "nothing is kept for a successor");
+        return max;
+}
+
+size_t store_limit(const DaemonSettings *settings) {
+        size_t max;
+
+        if (settings->fd_store == FD_STORE_NONE)
+                return 0;
+        if (settings->fd_store == FD_STORE_KEEPER && !keeper_is_above())
+                return 0;
+
+        max = limit_in_environment();
+        if (max == 0)
+                max = limit_of_systemd(settings->fd_store == FD_STORE_SYSTEMD);
+        if (max > 0 && max < (size_t) settings->store_max)
+                log_warning("The store above us keeps %zu descriptors, fewer than store_max = %d",
+                            max, settings->store_max);
+        return max < (size_t) settings->store_max ? max : (size_t) settings->store_max;
+}
