@@ -32,6 +32,15 @@ static int take_all(char *const *names, int n, Legacy *l) {
         return 0;
 }
 
+/* Else they would come again to each that follows. */
+static int drop_all(char *const *names, int n) {
+        for (int i = 0; i < n; i++)
+                (void) sd_notifyf(/* unset_environment= */ false, "FDSTOREREMOVE=1\nFDNAME=%s",
+                                  names[i]);
+
+        return 0;
+}
+
 int legacy_from_above(Legacy *ret) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_(legacy_done) Legacy l = { 0 };
@@ -59,6 +68,11 @@ int legacy_from_above(Legacy *ret) {
                 log_error("What the daemon before us has left cannot be read: %s",
                           reuse_strerror(r));
                 return r;
+        }
+
+        if (!state_log_has(l.log, "daemon")) {
+                log_warning("The daemon before us ended before it had opened anything; we begin anew");
+                return drop_all(names, n);
         }
 
         *ret = l;

@@ -267,6 +267,13 @@ int state_log_open(int fd, StateLog **ret) {
         return 0;
 }
 
+bool state_log_has(const StateLog *l, const char *key) {
+        bool found;
+
+        (void) find_place(l, key, &found);
+        return found;
+}
+
 int state_log_get(const StateLog *l, const char *key, char **ret) {
         _cleanup_free_ char *text = NULL;
         const Entry *e;

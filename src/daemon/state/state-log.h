@@ -10,6 +10,7 @@
  * The cost of a change is that of its own text, however much else there is. */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,9 @@ size_t state_log_n_records(const StateLog *l);
 
 /* The records in the order of their keys: @index below state_log_n_records(). */
 const char *state_log_key(const StateLog *l, size_t index);
+
+/* Whether there is a record of that key. */
+bool state_log_has(const StateLog *l, const char *key);
 
 /* The text of a record, the caller's.  Returns 0; -ENOENT; another negative errno. */
 int state_log_get(const StateLog *l, const char *key, char **ret);
