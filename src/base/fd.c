@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int fd_close(int fd) {
@@ -19,7 +20,9 @@ int fd_close(int fd) {
 int fd_move_above_stdio(int fd) {
         int copy;
 
-        if (fd < 0 || fd > STDERR_FILENO)
+        if (fd < 0)
+                return -errno;
+        if (fd > STDERR_FILENO)
                 return fd;
 
         copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -28,6 +31,21 @@ int fd_move_above_stdio(int fd) {
 
         (void) fd_close(fd);
         return copy;
+}
+
+int fd_open_memory(const char *name) {
+        static const char *const places[] = { "/dev/shm", "/run" };
+        int fd = fd_move_above_stdio(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+
+        for (size_t i = 0; i < ELEMENTS_OF(places) && (fd == -ENOSYS || fd == -EPERM); i++) {
+                int other = fd_move_above_stdio(
+                                open(places[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+
+                if (other >= 0)
+                        return other;
+        }
+
+        return fd;
 }
 
 /* Those that are still needed make way before their number is taken. */

@@ -20,10 +20,15 @@ static inline void fd_closep(int *fd) {
 
 /* Makes sure that @fd is none of 0, 1, 2, so that no later dup2() of a standard stream can hit it.
  *
- * @fd  taken always; may be a negative errno, which is passed on
+ * @fd  what a system call has just returned, -1 included; taken always
  *
  * Returns the descriptor to use from now on, or a negative errno. */
 int fd_move_above_stdio(int fd);
+
+/* A file in memory that nobody else can open: a memfd, or where the kernel has none a file without a name in a
+ * file system that is memory.  Returns a descriptor above those of the standard streams, or a negative
+ * errno. */
+int fd_open_memory(const char *name);
 
 /* Makes @fds the descriptors @first, @first + 1, …, which pass through exec; for a process that is about to
  * do that, between fork() and exec too.  What had one of these numbers and is not among @fds is closed, and

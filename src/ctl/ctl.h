@@ -48,6 +48,7 @@ typedef struct Ctl {
         bool follow;
         bool diff;
         bool mdoc;
+        bool nonblock;
         int n_behind;           /* words behind "--"; -1: there was none */
         const char *completion; /* a shell's name; NULL: not asked for */
         const char *wait_for;

@@ -101,6 +101,9 @@ static CtlResult set_option(Ctl *c, char letter, const char *value) {
         case 'm':
                 c->mdoc = true;
                 break;
+        case 'N':
+                c->nonblock = true;
+                break;
         default:
                 return set_deploy_option(&c->deploy, letter, value);
         }

@@ -141,14 +141,15 @@ static CtlResult print_service(const Ctl *c, const json_t *s) {
 /* ---- the daemon ---- */
 
 static json_t *daemon_from_properties(const json_t *p) {
-        return json_pack("{s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:I}", "version",
+        return json_pack("{s:s, s:I, s:s, s:s, s:b, s:I, s:I, s:I, s:O}", "version",
                          client_text(p, "Version"), "pid", client_number(p, "ProcessId"),
                          "configuration", client_text(p, "ConfigurationFile"), "runtime_directory",
                          client_text(p, "RuntimeDirectory"), "stopping",
                          json_is_true(json_object_get(p, "IsStopping")), "control_clients",
                          client_number(p, "Clients"), "control_clients_refused",
                          client_number(p, "ClientsRefused"), "log_lines_dropped",
-                         client_number(p, "LogLinesDropped"));
+                         client_number(p, "LogLinesDropped"), "fallbacks",
+                         json_object_get(p, "Fallbacks"));
 }
 
 static CtlResult status_of_all(Ctl *c) {
@@ -163,6 +164,8 @@ static CtlResult status_of_all(Ctl *c) {
                         client_text(properties, "Version"),
                         (long long) client_number(properties, "ProcessId"),
                         client_text(properties, "ConfigurationFile"));
+                json_array_foreach(json_object_get(properties, "Fallbacks"), i, row)
+                                ctl_say(c, "  %s\n", json_string_value(row));
                 return verb_list(c, NULL);
         }
         if (result == CTL_OK)

@@ -53,6 +53,8 @@ CtlResult taken_ask(Ctl *c, char *const *endpoints, bool for_store, TakenSockets
                 return result;
 
         r = read_all(reply, ret);
+        for (size_t i = 0; i < ret->n_fds && r >= 0 && c->nonblock; i++)
+                r = fd_set_nonblock(ret->fds[i], true);
         if (r < 0) {
                 ctl_error("the daemon's answer cannot be read: %s", strerror(-r));
                 taken_done(ret);

@@ -26,6 +26,8 @@ const VerbOption verb_options[] = {
         { 'n', false, false, "no-wait", NULL, "Return when it has begun." },
         { 'x', false, false, "completion", "SHELL",
           "Print the completion of a shell: \"bash\", \"zsh\" or \"fish\"." },
+        { 'N', false, false, "nonblock", NULL,
+          "The sockets shall be non-blocking (O_NONBLOCK), as nginx expects them." },
         { 'm', false, false, "mdoc", NULL, "Print the list of verbs for the manual." },
 };
 const size_t n_verb_options = ELEMENTS_OF(verb_options);
@@ -94,13 +96,13 @@ const Verb verbs[] = {
         { "check", "[FILE]", 0, 1, "d",
           "Reads and checks a configuration and prints every problem; without a file, the daemon's.",
           verb_check },
-        { "exec", "ENDPOINT... -- ARGV...", 2, 4096, "",
+        { "exec", "ENDPOINT... -- ARGV...", 2, 4096, "N",
           "Becomes another program, found in PATH, which holds the sockets of these endpoints from descriptor "
           "3 up, with LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES and REUSEPORTD_ADDRESS_NAME: under any "
           "supervisor, in a container, from a shell.  An endpoint without a service listens as long as the "
           "program runs; one of a service that is a unit is handed to that unit.",
           verb_exec },
-        { "store", "ENDPOINT...", 1, 4096, "",
+        { "store", "ENDPOINT...", 1, 4096, "N",
           "Puts the sockets of these endpoints into the file descriptor store of the unit that runs this, in "
           "ExecStartPre=, so that its main process is given them.  The unit needs NotifyAccess=exec and "
           "FileDescriptorStoreMax=.",

@@ -88,6 +88,8 @@ int above_new(sd_event *event, Above **ret) {
                 r = timer_arm(event, &a->watchdog, a->watchdog_usec / 2, on_watchdog, a);
                 if (r < 0)
                         return r;
+                /* The program before us, if we were re-executed, may have been about to say it. */
+                above_tell(a, "WATCHDOG=1");
         }
 
         *ret = TAKE_PTR(a);

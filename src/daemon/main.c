@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "base/text.h"
 #include "config.h"
+#include "daemon/fallback.h"
 #include "daemon/keeper.h"
 #include "daemon/manager.h"
 #include "daemon/state/reexec.h"
@@ -65,6 +66,7 @@ static void print_help(void) {
 static void print_version(void) {
         ReuseFact facts[FACTS_MAX];
         struct utsname kernel;
+        _cleanup_strv_ char **fallbacks = NULL;
         size_t n_facts, n_bad = 0;
 
         printf("reuseportd " PROJECT_VERSION "\n"
@@ -84,6 +86,10 @@ static void print_version(void) {
                 }
         if (n_bad == 0)
                 printf("  all %zu facts about it that we stand on hold\n", n_facts);
+
+        if (fallback_list(&fallbacks) >= 0)
+                STRV_FOREACH(sentence, fallbacks)
+                        printf("  %s\n", *sentence);
 }
 
 /* Returns -EINVAL. */

@@ -19,14 +19,19 @@
 #include "base/runtime.h"
 #include "daemon/messages.h"
 #include "daemon/reload.h"
+#include "daemon/reserve.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/crash-point.h"
 #include "daemon/state/reexec.h"
 #include "daemon/state/store-limit.h"
 #include "daemon/take.h"
+#include "daemon/timer.h"
 
-#define SOCKET_OWNER "reuseportd-sockets"
+#define SOCKET_OWNER    "reuseportd-sockets"
+#define PASSWD_LINE_MAX 4096
+
+DEFINE_CLEANUP(FILE, fclose)
 
 /* Endpoints and services have the order of their settings, but for those that there was no memory for. */
 Endpoint *manager_find_endpoint(const Manager *m, const char *name) {
@@ -66,6 +71,12 @@ char *manager_notify_path(Manager *m) {
                                : path;
 }
 
+/* Who ends before it has begun must say why. */
+static int say_no_memory(void) {
+        log_error("No memory to start with");
+        return -ENOMEM;
+}
+
 /* ---- the runtime directory ---- */
 
 /* Whatever our umask: workers of other users must get to their notify sockets. */
@@ -93,7 +104,7 @@ static int open_runtime_directory(Manager *m, int lock_fd) {
 
         if (asprintf(&notify, "%s/notify", m->runtime_directory) < 0 ||
             asprintf(&lock, "%s/lock", m->runtime_directory) < 0)
-                return -ENOMEM;
+                return say_no_memory();
 
         r = make_directory(m->runtime_directory, 0755);
         if (r >= 0)
@@ -121,24 +132,33 @@ static int open_runtime_directory(Manager *m, int lock_fd) {
 
 /* ---- start ---- */
 
+/* Of a user whom systemd-sysusers has made, who stands in the file.  The C library's own search (2.36) ends
+ * the process where memory is short while it reads its configuration. */
+static bool find_system_user(const char *name, uid_t *ret) {
+        _cleanup_(fclosep) FILE *file = fopen("/etc/passwd", "re");
+        struct passwd entry, *found;
+        char text[PASSWD_LINE_MAX];
+
+        while (file && fgetpwent_r(file, &entry, text, sizeof(text), &found) == 0)
+                if (strcmp(entry.pw_name, name) == 0) {
+                        *ret = entry.pw_uid;
+                        return true;
+                }
+
+        return false;
+}
+
 /* Whose the sockets are: nobody but that user, who has no process, can join their groups. */
 static void choose_socket_owner(Manager *m) {
-        struct passwd *user;
-
         if (geteuid() != 0)
                 return;
 
-        user = getpwnam(SOCKET_OWNER);
-        if (!user) {
+        m->has_socket_owner = find_system_user(SOCKET_OWNER, &m->socket_owner);
+        if (!m->has_socket_owner)
                 log_note(LOG_INFO, MESSAGE_NO_SOCKETS_USER,
                          "There is no user " SOCKET_OWNER
                          ": sockets belong to root, and any process of "
                          "root may join them (systemd-sysusers makes the user)");
-                return;
-        }
-
-        m->has_socket_owner = true;
-        m->socket_owner = user->pw_uid;
 }
 
 static unsigned n_workers_of(const Settings *s, const EndpointSettings *e) {
@@ -285,7 +305,8 @@ int manager_resume(Manager *m) {
         (void) state_flush(m->state);
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
-        log_notice("Ready: %zu endpoints, %zu services go on", m->n_endpoints, m->n_services);
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_GOES_ON, "Ready: %zu endpoints, %zu services go on",
+                 m->n_endpoints, m->n_services);
         if (m->must_stop)
                 stop(m);
         else
@@ -364,19 +385,21 @@ static int on_leave_signal(sd_event_source *source, const struct signalfd_siginf
         Manager *m = userdata;
 
         if (!state_has_store(m->state) || m->is_stopping) {
-                log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
-                            "SIGTERM stops");
+                log_note(LOG_WARNING, MESSAGE_LEAVE_REFUSED,
+                         "SIGUSR2: there is no store to leave the sockets to; nothing was done. "
+                         "SIGTERM stops");
                 return 0;
         }
 
         state_touch_all(m->state);
         if (state_flush(m->state) < 0) {
-                log_error("SIGUSR2: not everything could be left; nothing was done");
+                log_note(LOG_ERR, MESSAGE_LEAVE_REFUSED,
+                         "SIGUSR2: not everything could be left; nothing was done");
                 return 0;
         }
 
-        log_note(LOG_NOTICE, MESSAGE_DAEMON_STOPPED,
-                 "Leaving %zu descriptors; the workers serve on", m->state->n_stored);
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_LEAVES, "Leaving %zu descriptors; the workers serve on",
+                 m->state->n_stored);
         m->has_left = true;
         (void) sd_event_exit(m->event, EXIT_SUCCESS);
         return 0;
@@ -480,9 +503,10 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         m = calloc(1, sizeof(*m));
         if (!m) {
                 (void) fd_close(lock_fd);
-                return -ENOMEM;
+                return say_no_memory();
         }
 
+        reserve_raise_limit();
         m->lock_fd = lock_fd;
         m->null_fd = -EBADF;
         m->control = options->control;
@@ -492,6 +516,8 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         r = sd_event_default(&m->event);
         if (r >= 0)
                 r = watch_signals(m);
+        if (r >= 0)
+                timer_keep_spares(m->event);
         if (r >= 0)
                 r = above_new(m->event, &m->above);
         if (r >= 0)
@@ -503,8 +529,10 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
                 return r;
         }
 
-        if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed))
+        if (getrandom(&m->seed, sizeof(m->seed), 0) != sizeof(m->seed)) {
+                log_error("Cannot get random numbers: %s", strerror(errno));
                 return -EIO;
+        }
 
         r = open_runtime_directory(m, lock_fd);
         if (r < 0)
@@ -517,6 +545,10 @@ static int make(const ManagerOptions *options, int lock_fd, Manager **ret) {
         }
 
         choose_socket_owner(m);
+        if (reserve_fill() < RESERVE_MAX)
+                log_warning("RLIMIT_NOFILE leaves %u of %d descriptors for when there are none left; "
+                            "more are needed than it allows",
+                            reserve_fill(), RESERVE_MAX);
         *ret = TAKE_PTR(m);
         return 0;
 }
@@ -557,6 +589,8 @@ int manager_new(Settings *settings, const ManagerOptions *options, Manager **ret
         r = use_store(m);
         if (r >= 0)
                 r = open_control(m, -EBADF);
+        if (r == -ENOMEM)
+                (void) say_no_memory();
         if (r < 0) {
                 m->settings = NULL; /* still the caller's */
                 return r;
@@ -618,6 +652,8 @@ Manager *manager_free(Manager *m) {
         m->above = above_free(m->above);
         m->reexec = reexec_free(m->reexec);
         m->state = state_free(m->state);
+        reserve_drop();
+        timer_keep_spares(NULL);
         m->null_fd = fd_close(m->null_fd);
         spawn_release();
         m->lock_fd = fd_close(m->lock_fd);

@@ -14,6 +14,10 @@
 int timer_arm(sd_event *event, sd_event_source **source, uint64_t usec,
               sd_event_time_handler_t handler, void *userdata);
 
+/* Puts some timers of that loop by, for when there is no memory: what waits for a deadline must not wait for
+ * ever.  NULL, before the loop is freed: no more. */
+void timer_keep_spares(sd_event *event);
+
 /* The same at a point of CLOCK_MONOTONIC, which may be over. */
 int timer_arm_at(sd_event *event, sd_event_source **source, uint64_t deadline_usec,
                  sd_event_time_handler_t handler, void *userdata);

@@ -31,6 +31,8 @@ static const char *const common_keys[] = {
         "final_kill_signal",
         "success_exit_status",
         "deploy",
+        "preset",
+        "fd_protocol", /* these two for whether its sockets are to be non-blocking */
 };
 
 bool unit_knows_key(const char *key) {

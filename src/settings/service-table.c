@@ -83,6 +83,9 @@ static const SettingRow rows[] = {
                                 "sandbox, its limits and its output are systemd's affair.\n"
                                 "%c or %g must stand in it, so that two generations are two units; "
                                 "%i, if there is more than one worker.\n"
+                                "Of preset and fd_protocol counts here only whether the server "
+                                "expects its sockets non-blocking, as nginx does, and what of its "
+                                "type is known.\n"
                                 "It gets its sockets by ExecStartPre=reuseportctl store or "
                                 "ExecStart=reuseportctl exec, see reuseportctl(1).",
         },

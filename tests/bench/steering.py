@@ -51,15 +51,16 @@ def spread_of(results, workers):
 
 
 def wait_running(daemon):
-    house.wait_answers(lambda: daemon.ask("list")["services"][0]["state"], lambda seen: seen[-1] == "running", "it runs")
+    house.wait_answers(lambda: daemon.ask("list")["services"][0]["state"], lambda seen: seen[-1] == "running",
+                       "it runs")
 
 
 def generators(found, address, case, seconds):
     """One on each CPU: over loopback a connection arrives where its client runs."""
     cpus = sorted(os.sched_getaffinity(0))
     for cpu in cpus:
-        load = found.load(address, f"--clients={CLIENTS[case.clients] // len(cpus) or 1}", f"--rate={RATE // len(cpus)}",
-                          f"--seconds={seconds}")
+        load = found.load(address, f"--clients={CLIENTS[case.clients] // len(cpus) or 1}",
+                          f"--rate={RATE // len(cpus)}", f"--seconds={seconds}")
         os.sched_setaffinity(load.popen.pid, {cpu})
         yield load
 
@@ -182,8 +183,8 @@ def write(bench, page):
 def run(bench):
     page = Page("Steering")
     page.say(f"Toys that work {BUSY} µs for each request, {RATE:,} new connections/s over loopback; uneven: besides, "
-             f"{LONG_RATE} requests/s that work {LONG_WORK / 1000:.0f} ms. p99 is that of the short ones. Busiest: what "
-             f"the busiest worker got, 1.00 being an even share. {os.cpu_count()} CPUs, with a load generator on each, "
+             f"{LONG_RATE} requests/s that work {LONG_WORK / 1000:.0f} ms. p99 is that of the short ones. Busiest: "
+             f"what the busiest worker got, 1.00 being an even share. {os.cpu_count()} CPUs, with a load generator on each, "
              "and with `cpu` worker i on CPU i; bold: the shortest of its row.")
     table = measure_all(bench)
     make_table(table, page)

@@ -283,8 +283,10 @@ class Manager:
 class Daemon:
     """A reuseportd with a configuration, a runtime directory and a log of its own."""
 
-    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None, through=(), uid=None):
-        """through: a command before it that becomes it; uid: as whom, if not as ourselves."""
+    def __init__(self, build, directory, config, arguments=(), environment=None, cwd=None, through=(), uid=None,
+                 prepare=None):
+        """through: a command before it that becomes it; uid: as whom, if not as ourselves; prepare() is called
+        in the process that becomes it."""
         self.build = build
         self.directory = directory
         self.config = Path(config)
@@ -308,7 +310,7 @@ class Daemon:
         self.popen = subprocess.Popen(
             [*map(str, through), str(build / "src/daemon/reuseportd"), "-c", str(self.config), *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=variables, cwd=cwd or directory, **somebody)
+            env=variables, cwd=cwd or directory, preexec_fn=prepare, **somebody)
         self.pid = self.popen.pid
         self.process = Process(self.pid)
         self.log = Lines(self.popen.stdout)

@@ -3,14 +3,17 @@
  *      refuse CALL=ERROR… PROGRAM [ARGUMENT…]
  *
  * CALL is a name of syscalls(2), or "spawn": clone() with CLONE_VFORK alone, as reuseportd starts its workers;
- * its reading of the settings and the C library's threads are not hit.  ERROR is a number. */
+ * its reading of the settings and the C library's threads are not hit.  "ipv6" and "sock-diag" are sockets of
+ * that kind, "dupfd-query" is F_DUPFD_QUERY.  ERROR is a number. */
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int add_rule(scmp_filter_ctx filter, const char *name, unsigned error) {
@@ -19,6 +22,17 @@ static int add_rule(scmp_filter_ctx filter, const char *name, unsigned error) {
         if (strcmp(name, "spawn") == 0)
                 return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(clone), 1,
                                         SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_VFORK, CLONE_VFORK));
+
+        if (strcmp(name, "ipv6") == 0)
+                return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(socket), 1,
+                                        SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+        if (strcmp(name, "sock-diag") == 0)
+                return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(socket), 2,
+                                        SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+                                        SCMP_A2(SCMP_CMP_EQ, NETLINK_SOCK_DIAG));
+        if (strcmp(name, "dupfd-query") == 0)
+                return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(fcntl), 1,
+                                        SCMP_A1(SCMP_CMP_EQ, 1027));
 
         call = seccomp_syscall_resolve_name(name);
         return call == __NR_SCMP_ERROR ? -ENOSYS

@@ -12,7 +12,7 @@ import time
 
 import hostile
 import pytest
-from house import IS_LONG, Process, Request, count, descriptors_of, get, toy, wait_answers, wait_workers
+from house import DEADLINE, IS_LONG, Process, Request, count, descriptors_of, get, toy, wait_answers, wait_workers
 
 NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
 
@@ -203,3 +203,49 @@ def test_f12_many_deaths_at_once_are_all_seen_and_seen_right(house):
         assert len(daemon.log.times_of("was ended by SIGUSR1 before it was ready")) == total // 2
         assert seen < 1, seen
         assert daemon.stop() == 0
+
+
+# ---- F6: an old generation that does not let go ----
+
+LEFT_BEHIND = '''
+import signal
+if os.environ["REUSEPORTD_GENERATION"] == "1" and os.fork() == 0:
+    os.setsid()  # no signal of ours finds it
+    tell("left behind", os.getpid())
+    while True:
+        signal.pause()
+serve()
+'''
+
+
+def test_f6_who_keeps_a_socket_of_a_generation_that_is_gone_is_named(house):
+    path = hostile.script(house, LEFT_BEHIND)
+    daemon = house.run('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; }; services: {'
+                       + hostile.service(path) + "};")
+    daemon.log.wait("worker: ready")
+    pid = int(daemon.log.wait(r"worker: left behind (\d+)").group(1))
+    try:
+        assert daemon.ctl("deploy", "site").returncode == 0
+        daemon.log.wait(rf"site: pid {pid} \(python3[.\d]*\) still holds a socket of generation 1, which is gone")
+        assert get(8080).status == 200
+        n = len(daemon.log.times_of("still holds a socket"))
+        assert n == 1
+        # Nobody is left behind by the next one, and nobody is named.
+        assert daemon.ctl("deploy", "site").returncode == 0
+        daemon.log.wait("Generation 2 is gone")
+        assert daemon.stop() == 0
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    assert not daemon.log.has("socket of generation 2")
+
+
+def test_f6_a_generation_that_ignores_its_signal_is_cut_and_its_successor_serves(house):
+    daemon = house.run(toy(["--deaf", "--version=1"], service='timeout_stop = "300ms"; deploy: { drain_timeout = "300ms"; };'))
+    old = get(8080).pid
+    for i in range(count(1, 20)):
+        with Process(old) as process:
+            assert daemon.ctl("deploy", "site").returncode == 0
+            process.wait_gone()
+        daemon.log.wait(rf"pid {old}\) did not end within 300ms, sending SIGKILL")
+        old = get(8080).pid
+    assert daemon.stop(DEADLINE) in (0, 1)

@@ -54,7 +54,7 @@ def wait_half_open(count):
 
 
 def told(seen):
-    return (f"{seen['answered']} answered, {seen['reset']} reset, {seen['refused'] + seen['closed']} otherwise refused, "
+    return (f"{seen['answered']} answered, {seen['reset']} reset, {seen['refused'] + seen['closed']} refused, "
             f"{seen['hung']} hanging, the last after {seen['worst']:.1f} s")
 
 

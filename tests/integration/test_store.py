@@ -212,6 +212,19 @@ def test_a_reload_brings_or_takes_the_store_with_the_next_workers(house):
     assert daemon.stop() == 0
 
 
+def test_a_daemon_that_is_executed_anew_has_what_its_workers_have_stored(house):
+    daemon = house_of(house, STORE)
+    daemon.log.wait("worker: ready")
+    for _ in range(3):
+        assert daemon.ctl("reexec").returncode == 0
+        assert stored(daemon)["descriptors"] == 3
+    kill_one()
+    daemon.log.wait("worker: ready", times=2)
+    found = given(daemon, 2)
+    assert found["contents"] == ["first", "second", "third"] and found["names"][1:] == ["state", "state", "stored"]
+    assert daemon.stop() == 0
+
+
 # ---- H2 ----
 
 FLOODS = {
@@ -258,11 +271,12 @@ for i in range(10**9):
 '''
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("limit", [0, 50, 4096])
 @pytest.mark.parametrize("kind", FLOODS)
 def test_h2_a_flood_of_descriptors_holds_nobody_and_fills_nothing(house, kind, limit, show):
     worst, daemon = beside(house, FLOOD % FLOODS[kind], settings=f"fd_store_max = {limit};", hundreds=count(2, 20))
-    base = 40  # the sockets of two services, what is watched, the control socket
+    base = 40 + 32 + 33  # two services, what is watched, the control socket; the reserve; the pad for spawning
     most = max(len(descriptors_of(daemon.pid)) for _ in range(100))
     assert most <= base + limit + 253, most
     bad = daemon.ask("status", "bad")

@@ -62,6 +62,14 @@ def test_a_program_is_given_what_a_worker_would_be(house):
     assert fds[:6] == [0, 1, 2, 3, 4, 5] and len(fds) == 7, "and the one that lists them"
 
 
+def test_sockets_block_unless_they_shall_not(house):
+    daemon = house.run(FREE % "")
+    flags = ["/usr/bin/python3", "-c", "import fcntl, os; print(fcntl.fcntl(3, fcntl.F_GETFL) & os.O_NONBLOCK != 0)"]
+    for option, said in (([], "False"), (["--nonblock"], "True"), ([], "False")):
+        assert daemon.ctl("exec", *option, "web", "--", *flags).stdout.strip() == said
+        daemon.log.wait("Endpoint web: pid .* is gone", times=len(daemon.log.times_of("Endpoint web: taken")))
+
+
 def test_an_endpoint_listens_while_somebody_has_taken_it(house, serve):
     daemon = house.run(FREE % "")
     assert is_refused(8082)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 from house import SOURCES, get, toy, wait_workers
 
@@ -100,3 +101,27 @@ def test_the_output_of_workers_is_in_the_journal_by_the_name_of_the_service(box)
     box.run("journalctl", "--sync")
     result = box.ctl("logs", "site")
     assert "toy:" in result.stdout and "ready" in result.stdout
+
+
+def test_a_journal_that_hangs_holds_up_nobody(box, show):
+    """The socket of a journald that is stopped is full after some 512 lines; what does not fit is counted."""
+    box.start('daemon: { log_level = "debug"; };' + toy())
+    wait_workers(1)
+    journald = box.main_pid("systemd-journald.service")
+    os.kill(journald, signal.SIGSTOP)
+    try:
+        slowest = 0.0
+        for number in range(40):
+            box.ctl("deploy", "site", "--id", f"unheard-{number}")
+            began = time.monotonic()
+            assert get(8080).status == 200
+            box.ctl("status", "site")
+            slowest = max(slowest, time.monotonic() - began)
+    finally:
+        os.kill(journald, signal.SIGCONT)
+    show(f"40 deploys while journald was stopped, a request and reuseportctl status in {slowest:.3f} s at most")
+
+    lines = box.follow_journal("--unit=reuseportd")
+    box.ctl("restart", "site")
+    dropped = lines.wait(r"(\d+) lines of this log were dropped")
+    assert int(dropped.group(1)) > 0

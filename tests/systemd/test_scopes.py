@@ -153,3 +153,27 @@ def test_where_control_groups_are_read_only_workers_stay_with_us(box):
     assert get(8080).status == 200
     own = re.search(r"^0::(.*)$", Path(f"/proc/{get(8080).pid}/cgroup").read_text(), re.MULTILINE).group(1)
     assert own.endswith("reuseportd.service")
+
+
+def test_the_scope_of_an_adopted_generation_is_found_again(box):
+    """After a re-exec: a worker that is replaced joins it, and who escaped from it still ends with it."""
+    Path("/usr/local/bin/escape.py").write_text(ESCAPE)
+    box.start('''endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };
+        services: { site: { endpoints = ["web"]; type = "notify"; workers = 2;
+            exec_start = ["/usr/bin/python3", "/usr/local/bin/escape.py"]; }; };''')
+    wait_running(box, 2)
+    first = scopes()
+    box.ctl("reexec")
+    wait_running(box, 2)
+    (old, other) = (worker["pid"] for worker in box.ask("status", "site")["workers"])
+    with Process(old) as process:
+        process.kill()
+        process.wait_gone()
+    box.wait_until(lambda: len({w["pid"] for w in box.ask("status", "site")["workers"]} - {old, other}) == 1
+                   and box.ask("status", "site")["workers_ready"] == 2, "a successor")
+    assert scopes() == first, "no other was made"
+    watched = [Process(pid) for pid in escaped()]
+    box.ctl("deploy", "site", "--wait=drained")
+    for process in watched:
+        process.wait_gone()
+        process.close()

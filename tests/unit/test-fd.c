@@ -67,6 +67,25 @@ static void descriptors_come_to_their_places_wherever_they_were(void **state) {
         }
 }
 
+static void a_call_that_failed_is_told_with_its_errno(void **state) {
+        const char *nowhere = "/nowhere/at/all";
+
+        assert_int_equal(fd_move_above_stdio(open(nowhere, O_RDONLY)), -ENOENT);
+        assert_int_equal(fd_move_above_stdio(fcntl(999, F_DUPFD_CLOEXEC, 0)), -EBADF);
+}
+
+static void memory_is_a_file_without_a_name(void **state) {
+        int fd = fd_open_memory("test");
+        struct stat st;
+
+        assert_true(fd > STDERR_FILENO);
+        assert_int_equal(write(fd, "x", 1), 1);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_nlink, 0);
+        assert_int_equal(st.st_size, 1);
+        (void) fd_close(fd);
+}
+
 static void few_more_than_there_are_is_room_enough(void **state) {
         enum {
                 N = 500
@@ -91,6 +110,8 @@ static void few_more_than_there_are_is_room_enough(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 UNIT_TEST(descriptors_come_to_their_places_wherever_they_were),
+                UNIT_TEST(a_call_that_failed_is_told_with_its_errno),
+                UNIT_TEST(memory_is_a_file_without_a_name),
                 UNIT_TEST(few_more_than_there_are_is_room_enough),
         };
 

@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "daemon/bus/bus-object.h"
 #include "daemon/manager.h"
+#include "daemon/reserve.h"
 #include "daemon/timer.h"
 
 #define FIRST_CALL_USEC   (5 * USEC_PER_SEC)
@@ -286,5 +287,6 @@ BusClient *bus_client_free(BusClient *c) {
         c->input_fd = fd_close(c->input_fd);
         free(c->pending);
         free(c);
+        (void) reserve_fill(); /* if that was lent, here is some of it */
         return NULL;
 }

@@ -190,6 +190,8 @@ int bus_deploy_on_deploy(sd_bus_message *m, void *userdata, sd_bus_error *reterr
         int r;
 
         r = read_options(m, &o);
+        if (r == -ENOMEM)
+                return r;
         if (r < 0)
                 return bus_error_set(reterr, -EINVAL,
                                      "An option of the deploy is unknown, or of another "

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "config.h"
 #include "daemon/bus/bus-error.h"
 #include "daemon/bus/bus-event.h"
@@ -12,6 +13,7 @@
 #include "daemon/bus/bus-reload.h"
 #include "daemon/bus/bus-row.h"
 #include "daemon/bus/bus-take.h"
+#include "daemon/fallback.h"
 #include "daemon/manager.h"
 
 #define FREE SD_BUS_VTABLE_UNPRIVILEGED
@@ -82,6 +84,15 @@ static int get_n_log_lines_dropped(sd_bus *bus, const char *path, const char *in
                                    const char *property, sd_bus_message *reply, void *userdata,
                                    sd_bus_error *reterr) {
         return sd_bus_message_append(reply, "t", log_n_dropped());
+}
+
+static int get_fallbacks(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        _cleanup_strv_ char **list = NULL;
+        int r;
+
+        r = fallback_list(&list);
+        return r < 0 ? r : sd_bus_message_append_strv(reply, list);
 }
 
 static int on_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
@@ -201,6 +212,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_PROPERTY("Sequence", "t", get_sequence, 0, 0),
         SD_BUS_PROPERTY("Clients", "u", get_n_clients, 0, 0),
         SD_BUS_PROPERTY("ClientsRefused", "t", get_n_refused, 0, 0),
+        SD_BUS_PROPERTY("Fallbacks", "as", get_fallbacks, 0, 0),
         SD_BUS_PROPERTY("LogLinesDropped", "t", get_n_log_lines_dropped, 0, 0),
         SD_BUS_METHOD_WITH_NAMES("Subscribe", "", , "t", SD_BUS_PARAM(sequence), on_subscribe,
                                  FREE),

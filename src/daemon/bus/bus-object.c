@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "daemon/manager.h"
@@ -76,14 +77,46 @@ static int list_endpoints(sd_bus *bus, const char *prefix, void *userdata, char 
         return 0;
 }
 
+/* Nobody is here. */
+static int on_nobody(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        return 0;
+}
+
+/* Adds a path from its root downwards, one place at a time.  sd-bus (252) makes those above by itself, but
+ * where memory ends between two of them it leaves the upper one behind, and aborts over it when the
+ * connection is freed. */
+static int add_path(sd_bus *peer, const char *path) {
+        _cleanup_free_ char *prefix = strdup(path);
+        int r;
+
+        if (!prefix)
+                return -ENOMEM;
+
+        r = sd_bus_add_object(peer, NULL, "/", on_nobody, NULL);
+        for (size_t i = 1; path[i - 1] && r >= 0; i++) {
+                if (path[i] && path[i] != '/')
+                        continue;
+                prefix[i] = '\0';
+                r = sd_bus_add_object(peer, NULL, prefix, on_nobody, NULL);
+                prefix[i] = path[i];
+        }
+
+        return r;
+}
+
 static int add_driver(BusClient *c) {
-        return sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus",
-                                        "org.freedesktop.DBus", bus_driver_vtable, c);
+        int r = add_path(c->peer, "/org/freedesktop/DBus");
+
+        return r < 0 ? r
+                     : sd_bus_add_object_vtable(c->peer, NULL, "/org/freedesktop/DBus",
+                                                "org.freedesktop.DBus", bus_driver_vtable, c);
 }
 
 int bus_object_add_take(BusClient *c) {
         int r = add_driver(c);
 
+        if (r >= 0)
+                r = add_path(c->peer, BUS_PATH);
         return r < 0 ? r
                      : sd_bus_add_object_vtable(c->peer, NULL, BUS_PATH, BUS_MANAGER,
                                                 bus_take_vtable, c);
@@ -93,7 +126,12 @@ int bus_object_add_ours(BusClient *c) {
         sd_bus_slot **slot = c->objects;
         int r;
 
-        r = sd_bus_add_object_vtable(c->peer, slot++, BUS_PATH, BUS_MANAGER, bus_manager_vtable, c);
+        r = add_path(c->peer, BUS_SERVICES_PATH); /* below BUS_PATH */
+        if (r >= 0)
+                r = add_path(c->peer, BUS_ENDPOINTS_PATH);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(c->peer, slot++, BUS_PATH, BUS_MANAGER,
+                                             bus_manager_vtable, c);
         if (r >= 0)
                 r = sd_bus_add_fallback_vtable(c->peer, slot++, BUS_SERVICES_PATH, BUS_SERVICE,
                                                bus_service_vtable, find_service, c);

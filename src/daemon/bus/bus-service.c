@@ -2,6 +2,7 @@
 
 #include "daemon/bus/bus-object.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -130,16 +131,18 @@ static int get_connections(sd_bus *bus, const char *path, const char *interface,
                            const char *property, sd_bus_message *reply, void *userdata,
                            sd_bus_error *reterr) {
         const Service *s = userdata;
-        uint64_t n[REUSE_BANKS_MAX];
+        uint64_t n[REUSE_BANKS_MAX] = { 0 };
+        bool is_known;
         int r;
 
         r = connections_count(s, n);
-        if (r < 0)
+        if (r < 0 && r != -EPROTONOSUPPORT) /* then nobody knows, and the daemon's status says so */
                 return bus_error_set(reterr, r, NULL);
 
+        is_known = r >= 0;
         r = sd_bus_message_open_container(reply, 'a', "{st}");
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX && r >= 0; bank++)
-                if (s->banks[bank] || n[bank] > 0)
+                if (is_known && (s->banks[bank] || n[bank] > 0))
                         r = sd_bus_message_append(reply, "{st}", bank_color(bank), n[bank]);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }

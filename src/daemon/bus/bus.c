@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,14 @@
 #include "daemon/bus/bus-socket.h"
 #include "daemon/bus/bus-take.h"
 #include "daemon/manager.h"
+#include "daemon/reserve.h"
 #include "daemon/timer.h"
 
-#define ACCEPTS_PER_TURN 64U
-#define PAUSE_USEC       (100 * USEC_PER_MSEC)
-#define PEER_GROUPS_MAX  1024U
+#define ACCEPTS_PER_TURN    64U
+#define PAUSE_USEC          (100 * USEC_PER_MSEC)
+#define PEER_GROUPS_MAX     1024U
+#define CLIENT_FDS          4 /* that one needs */
+#define RESERVE_CLIENTS_MAX 2U
 
 /* ---- who may come in ---- */
 
@@ -71,8 +75,14 @@ static void refuse(Bus *b, int fd, const char *line) {
         (void) send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* @fd  taken always */
-static void admit(Bus *b, int fd) {
+/* When descriptors are scarce, somebody must still be able to ask why. */
+static bool is_worth_the_reserve(const Bus *b, uid_t uid) {
+        return (uid == 0 || uid == geteuid()) && b->n_clients < RESERVE_CLIENTS_MAX;
+}
+
+/* @fd         taken always
+ * @is_scarce  it could be accepted by the reserve only */
+static void admit(Bus *b, int fd, bool is_scarce) {
         _cleanup_close_ int own = fd;
         socklen_t size = sizeof(struct ucred);
         struct ucred who;
@@ -92,6 +102,12 @@ static void admit(Bus *b, int fd) {
                 return;
         }
 
+        if (is_scarce && !is_worth_the_reserve(b, who.uid)) {
+                log_debug("Control: there are no descriptors for a client of uid %u", who.uid);
+                refuse(b, own, "ERROR no descriptors are left\r\n");
+                return;
+        }
+
         r = bus_client_new(b, TAKE_FD(own), &who, /* only_takes= */ false, &c);
         if (r < 0)
                 log_warning("Control: a client could not be taken: %s", strerror(-r));
@@ -104,26 +120,55 @@ static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
+static int accept_client(int fd) {
+        int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        return peer < 0 ? -errno : fd_move_above_stdio(peer);
+}
+
+static bool has_room_for_one(void) {
+        int fds[CLIENT_FDS - 1], n = 0;
+        bool has_room;
+
+        while (n < (int) ELEMENTS_OF(fds) &&
+               (fds[n] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) >= 0)
+                n++;
+
+        has_room = n == (int) ELEMENTS_OF(fds);
+        while (n > 0)
+                (void) fd_close(fds[--n]);
+        return has_room;
+}
+
+/* Returns 0 or a negative errno; -EAGAIN: there is nobody. */
+static int take_client(Bus *b, int fd) {
+        int peer = accept_client(fd);
+        bool is_scarce = reserve_lend(peer);
+
+        if (is_scarce)
+                peer = accept_client(fd);
+        else if (peer >= 0 && !has_room_for_one())
+                is_scarce = reserve_lend(-EMFILE);
+        if (peer >= 0)
+                admit(b, peer, is_scarce);
+        if (is_scarce)
+                (void) reserve_fill();
+
+        return peer < 0 ? peer : 0;
+}
+
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Bus *b = userdata;
+        int r = 0;
 
-        for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-                int peer = fd_move_above_stdio(
-                                accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        for (unsigned i = 0; i < ACCEPTS_PER_TURN && r >= 0; i++)
+                r = take_client(b, fd);
 
-                if (peer >= 0) {
-                        admit(b, peer);
-                        continue;
-                }
-                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                        /* It stays readable, and asking again at once would keep us busy. */
-                        (void) sd_event_source_set_enabled(b->io, SD_EVENT_OFF);
-                        (void) timer_arm(b->manager->event, &b->pause, PAUSE_USEC, on_pause_over,
-                                         b);
-                }
-                break;
+        if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS) {
+                /* It stays readable, and asking again at once would keep us busy. */
+                (void) sd_event_source_set_enabled(b->io, SD_EVENT_OFF);
+                (void) timer_arm(b->manager->event, &b->pause, PAUSE_USEC, on_pause_over, b);
         }
-
         return 0;
 }
 

@@ -26,19 +26,31 @@ static int on_pending(sd_event_source *source, void *userdata) {
         Deploy *d = userdata;
         DeployEvent event = d->pending_event;
 
-        d->pending = sd_event_source_disable_unref(d->pending);
         (void) deploy_event(d, event,
                             event == DEPLOY_ON_HOOK_FAILED ? "reuseportd ended while hook_pre ran"
                                                            : NULL);
         return 0;
 }
 
+int deploy_make_pending(Deploy *d) {
+        int r;
+
+        r = sd_event_add_defer(event_of(d), &d->pending, on_pending, d);
+        return r < 0 ? r : sd_event_source_set_enabled(d->pending, SD_EVENT_OFF);
+}
+
+bool deploy_has_pending(const Deploy *d) {
+        int enabled = SD_EVENT_OFF;
+
+        return d->pending && sd_event_source_get_enabled(d->pending, &enabled) >= 0 &&
+               enabled != SD_EVENT_OFF;
+}
+
 /* No recursion through events: it happens when we have returned. */
 static void post(Deploy *d, DeployEvent event) {
-        d->pending = sd_event_source_disable_unref(d->pending);
         d->pending_event = event;
-        if (sd_event_add_defer(event_of(d), &d->pending, on_pending, d) < 0)
-                deploy_log(d, LOG_ERR, "no memory to go on with; abort it");
+        if (d->pending || deploy_make_pending(d) >= 0)
+                (void) sd_event_source_set_enabled(d->pending, SD_EVENT_ONESHOT);
 }
 
 static void on_health(const char *why, void *userdata) {
@@ -394,7 +406,7 @@ void deploy_act_resume(Deploy *d) {
         bool is_checked = d->state == DEPLOY_PREVIEW || d->state == DEPLOY_CANARY ||
                           d->state == DEPLOY_DRAINING;
 
-        if (d->pending)
+        if (deploy_has_pending(d))
                 return;
         if (is_checked && d->new &&has_health_check(d))
                 begin_checks(d);

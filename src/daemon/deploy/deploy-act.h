@@ -25,6 +25,13 @@ static inline const DeploySettings *deploy_settings(const Deploy *d) {
         return &d->service->settings->deploy;
 }
 
+/* What is needed for going on, and back, is there from the start: then memory may be short.  Returns 0 or a
+ * negative errno. */
+int deploy_make_pending(Deploy *d);
+
+/* Whether something follows in the loop's next turn. */
+bool deploy_has_pending(const Deploy *d);
+
 /* Carries it out; may free the deploy.  What follows at once from it happens in the loop's next turn. */
 void deploy_act(Deploy *d, DeployAction action);
 

@@ -44,7 +44,8 @@ static void deploy_set_state(Deploy *d, DeployState state) {
         deploy_log(d, LOG_DEBUG, "%s, then %s", deploy_state_to_string(d->state),
                    deploy_state_to_string(state));
         d->state = state;
-        d->pending = sd_event_source_disable_unref(d->pending);
+        if (d->pending)
+                (void) sd_event_source_set_enabled(d->pending, SD_EVENT_OFF);
 }
 
 bool deploy_event(Deploy *d, DeployEvent event, const char *why) {
@@ -228,7 +229,9 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
         d->result.previous = d->old->number;
         s->deploy = d;
 
-        r = service_add_generation(s, d->build, bank, &d->new);
+        r = deploy_make_pending(d);
+        if (r >= 0)
+                r = service_add_generation(s, d->build, bank, &d->new);
         if (r < 0) {
                 s->deploy = deploy_free(d);
                 return r;
@@ -260,7 +263,7 @@ DeployPending deploy_pending(const Deploy *d) {
                 .progress_usec = timer_deadline(d->deadline),
                 .next_step_usec = timer_deadline(d->step),
                 .min_healthy_usec = timer_deadline(d->min_healthy),
-                .has_event = d->pending,
+                .has_event = deploy_has_pending(d),
                 .event = d->pending_event,
                 .has_hook = d->hook || d->has_lost_hook ||
                             (deploy_settings(d)->hook_pre && d->state == DEPLOY_STARTING &&

@@ -9,12 +9,18 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/reserve.h"
 #include "daemon/service/service.h"
+#include "daemon/timer.h"
 
 /* At one wake-up; the rest wakes us again. */
 #define N_RESETS_MAX 64U
+
+/* Until we try again what could not be done for want of something. */
+#define PAUSE_USEC (100 * USEC_PER_MSEC)
 
 static int fd_of(const EndpointSocket *s) {
         return reuse_group_fd(s->endpoint->groups[s->group], s->bank, s->slot);
@@ -41,21 +47,46 @@ static void mend(EndpointSocket *s) {
                            e->settings->name);
 }
 
-/* Returns whether there was one.  Not a byte of it is read. */
-static bool reset_connection(int fd) {
+/* Not a byte of it is read.  Returns 0 or a negative errno. */
+static int reset_connection(int fd) {
         const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
         _cleanup_close_ int connection = -EBADF;
 
         connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
         if (connection < 0)
-                return errno == ECONNABORTED || errno == EINTR;
+                return errno == ECONNABORTED || errno == EINTR ? 0 : -errno;
 
         (void) setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-        return true;
+        return 0;
 }
 
-static bool drop_datagram(int fd) {
-        return recv(fd, NULL, 0, MSG_DONTWAIT) >= 0;
+static int drop_datagram(int fd) {
+        return recv(fd, NULL, 0, MSG_DONTWAIT) >= 0 ? 0 : -errno;
+}
+
+/* Returns how many there were. */
+static unsigned reset_some(int fd, bool is_stream, int *ret) {
+        unsigned n = 0;
+
+        for (*ret = 0; n < N_RESETS_MAX && *ret >= 0; n += *ret >= 0)
+                *ret = is_stream ? reset_connection(fd) : drop_datagram(fd);
+
+        return n;
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        EndpointSocket *s = userdata;
+
+        s->pause = timer_disarm(s->pause);
+        (void) sd_event_source_set_enabled(s->source, SD_EVENT_ON);
+        return 0;
+}
+
+/* Somebody waits whom we cannot reset: without memory or descriptors accept() fails and leaves him there,
+ * and asking again at once would keep us busy. */
+static void pause_watching(EndpointSocket *s) {
+        if (timer_arm(s->endpoint->manager->event, &s->pause, PAUSE_USEC, on_pause_over, s) >= 0)
+                (void) sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
 }
 
 /* accept() has no flag for "do not wait", and a worker that lets go may be quicker than we; so the
@@ -63,16 +94,21 @@ static bool drop_datagram(int fd) {
 static void reset_visitors(EndpointSocket *s) {
         Endpoint *e = s->endpoint;
         bool is_stream = e->settings->type == SOCK_STREAM;
-        int fd = fd_of(s), was_blocking = 0;
-        unsigned n = 0;
+        int fd = fd_of(s), was_blocking = 0, r;
+        unsigned n;
 
         if (is_stream)
                 was_blocking = fd_set_nonblock(fd, true);
         if (was_blocking < 0)
                 return;
 
-        while (n < N_RESETS_MAX && (is_stream ? reset_connection(fd) : drop_datagram(fd)))
-                n++;
+        n = reset_some(fd, is_stream, &r);
+        if (reserve_lend(r)) {
+                n += reset_some(fd, is_stream, &r);
+                (void) reserve_fill();
+        }
+        if (r < 0 && r != -EAGAIN)
+                pause_watching(s);
         if (was_blocking > 0)
                 (void) fd_set_nonblock(fd, false);
 
@@ -114,12 +150,15 @@ static int arm(EndpointSocket *s, EndpointReader reader) {
         int r;
 
         s->reader = reader;
+        s->pause = timer_disarm(s->pause);
         if (s->endpoint->settings->type != SOCK_STREAM && !is_ours) {
                 s->source = sd_event_source_disable_unref(s->source);
                 return 0;
         }
-        if (s->source)
+        if (s->source) {
+                (void) sd_event_source_set_enabled(s->source, SD_EVENT_ON);
                 return sd_event_source_set_io_events(s->source, events);
+        }
 
         r = sd_event_add_io(s->endpoint->manager->event, &s->source, fd_of(s), events, on_socket,
                             s);
@@ -176,8 +215,10 @@ int endpoint_watch(Endpoint *e) {
 }
 
 void endpoint_unwatch(Endpoint *e) {
-        for (size_t i = 0; i < e->n_sockets; i++)
+        for (size_t i = 0; i < e->n_sockets; i++) {
+                e->sockets[i].pause = timer_disarm(e->sockets[i].pause);
                 e->sockets[i].source = sd_event_source_disable_unref(e->sockets[i].source);
+        }
         free(e->sockets);
         e->sockets = NULL;
         e->n_sockets = 0;

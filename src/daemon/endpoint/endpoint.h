@@ -36,6 +36,8 @@ typedef struct EndpointSocket {
         unsigned group, bank, slot;
         EndpointReader reader;
         sd_event_source *source;
+        sd_event_source *
+                        pause; /* armed: it is not watched, since what it wants cannot be done now */
 } EndpointSocket;
 
 /* What the workers of a bank hold.  That is what the settings say, unless a reload has said something else

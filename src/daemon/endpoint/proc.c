@@ -36,8 +36,7 @@ static void read_name(pid_t pid, char *name, size_t size_bytes) {
         text_escape(raw, name, size_bytes);
 }
 
-/* Gives every holder whose socket this process has its pid. */
-static void look_into(pid_t pid, SocketHolder *holders, size_t n_holders) {
+void proc_look_into(pid_t pid, SocketHolder *holders, size_t n_holders) {
         _cleanup_(closedirp) DIR *fds = NULL;
         char path[64];
         struct dirent *entry;
@@ -73,7 +72,7 @@ void proc_find_holders(SocketHolder *holders, size_t n_holders, pid_t except) {
                 pid_t pid = (pid_t) atoi(entry->d_name);
 
                 if (isdigit((unsigned char) entry->d_name[0]) && pid != except)
-                        look_into(pid, holders, n_holders);
+                        proc_look_into(pid, holders, n_holders);
         }
 }
 

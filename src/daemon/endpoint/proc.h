@@ -17,6 +17,9 @@ typedef struct SocketHolder {
         char name[PROCESS_NAME_SIZE]; /* of the process, printable; "" if not known */
 } SocketHolder;
 
+/* The same for one process: gives every holder whose socket it has its pid and name. */
+void proc_look_into(pid_t pid, SocketHolder *holders, size_t n_holders);
+
 /* Fills in pid and name of those whose pid is 0, except what @except holds (0: nobody). */
 void proc_find_holders(SocketHolder *holders, size_t n_holders, pid_t except);
 

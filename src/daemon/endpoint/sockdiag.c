@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "daemon/reserve.h"
 
 /* Bound without listening, as shown since Linux 6.8; include/net/tcp_states.h. */
 #define STATE_BOUND_INACTIVE 13
@@ -47,7 +48,7 @@ static int on_message(const struct nlmsghdr *header, void *userdata) {
         return MNL_CB_OK;
 }
 
-static int ask(const struct inet_diag_req_v2 *request, uint16_t flags, const Query *query) {
+static int try_ask(const struct inet_diag_req_v2 *request, uint16_t flags, const Query *query) {
         _cleanup_(netlink_freep) Netlink *netlink = NULL;
         _Alignas(struct nlmsghdr) char buffer[REPLY_SIZE_BYTES];
         struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
@@ -72,6 +73,19 @@ static int ask(const struct inet_diag_req_v2 *request, uint16_t flags, const Que
         } while (r > MNL_CB_STOP && (flags & NLM_F_DUMP));
 
         return 0;
+}
+
+/* Whoever wonders why there are no descriptors left must still get an answer. */
+static int ask(const struct inet_diag_req_v2 *request, uint16_t flags, const Query *query) {
+        int r;
+
+        r = try_ask(request, flags, query);
+        if (reserve_lend(r)) {
+                r = try_ask(request, flags, query);
+                (void) reserve_fill();
+        }
+
+        return r;
 }
 
 static struct inet_diag_req_v2 request_for(const ReuseAddress *address, int family,

@@ -11,6 +11,7 @@
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/reserve.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/fd-protocol.h"
 #include "daemon/spawn/scope.h"
@@ -228,7 +229,12 @@ static int try_slot(GenerationSlot *slot, Build *build) {
         if (r < 0)
                 return r;
 
-        return worker_start(g, slot->number, build, &slot->worker);
+        r = worker_start(g, slot->number, build, &slot->worker);
+        if (reserve_lend(r)) {
+                r = worker_start(g, slot->number, build, &slot->worker);
+                (void) reserve_fill();
+        }
+        return r;
 }
 
 static void start_slot(GenerationSlot *slot) {

@@ -11,6 +11,7 @@
 #include "daemon/manager.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service.h"
+#include "daemon/state/state.h"
 #include "daemon/store/fd-store.h"
 #include "daemon/timer.h"
 #include "daemon/worker/notify-message.h"
@@ -39,6 +40,13 @@ ServiceStore *service_store_free(ServiceStore *store) {
         return NULL;
 }
 
+/* The name that it has in the state is no other's. */
+static void on_drop(int fd, void *userdata) {
+        const ServiceStore *store = userdata;
+
+        state_release_fd(store->service->manager->state, fd);
+}
+
 static int on_hung(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         ServiceStore *store = userdata;
         size_t n = fd_store_drop_hung(store->fds);
@@ -58,6 +66,8 @@ static int make(Service *s) {
 
         store->service = s;
         r = fd_store_new(/* n_reserved= */ 0, NAMES_MAX_BYTES, &store->fds);
+        if (r >= 0)
+                fd_store_on_drop(store->fds, on_drop, store);
         if (r >= 0)
                 r = sd_event_add_io(s->manager->event, &store->hung, fd_store_poll_fd(store->fds),
                                     EPOLLIN, on_hung, store);

@@ -11,6 +11,7 @@
 #include "daemon/endpoint/connections.h"
 #include "daemon/endpoint/endpoint-adopt.h"
 #include "daemon/endpoint/endpoint-change.h"
+#include "daemon/endpoint/held.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/service-idle.h"
@@ -108,6 +109,7 @@ Service *service_free(Service *s) {
         s->deploy = deploy_free(s->deploy);
         s->idle = service_idle_free(s->idle);
         s->store = service_store_free(s->store);
+        s->held = held_look_free(s->held);
         service_ahead_drop(s);
         detached_hooks_free(&s->hooks);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
@@ -590,6 +592,7 @@ void service_on_generation_gone(Service *s, Generation *g) {
         s->banks[bank] = NULL;
         if (s->deploy)
                 deploy_on_generation_gone(s->deploy, g);
+        held_look(s, g);
         (void) generation_free(g);
         service_drop_endpoints(s);
         if (bank != s->front)

@@ -57,6 +57,7 @@ struct Service {
         DeployResult *results; /* the last SERVICE_RESULTS_MAX, around again; NULL: never deployed */
         size_t n_results;      /* ever */
         DetachedHooks hooks;
+        struct HeldLook *held;      /* owned; NULL: nobody looks */
         struct ServiceStore *store; /* owned; NULL: its workers have stored nothing */
         struct ServiceIdle *idle;   /* owned; NULL: nothing of idle_timeout has begun */
         DoorLine door_line;         /* who waits for the door, the first has it */

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/parse.h"
+#include "daemon/reserve.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/timer.h"
 
@@ -118,6 +119,7 @@ int errand_new(sd_event *event, char *const *argv, char *const *environment, uin
                 .stdout_fd = STDOUT_FILENO,
                 .stderr_fd = STDERR_FILENO,
                 .death_signal = SIGKILL,
+                .files = reserve_given_limit(),
         };
         return errand_new_by_plan(event, &plan, timeout_usec, handler, userdata, ret, reterr_what);
 }

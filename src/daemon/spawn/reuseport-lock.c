@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <seccomp.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,9 +70,9 @@ int reuseport_lock_init(struct sock_fprog *ret) {
         if (r < 0)
                 return r;
 
-        fd = memfd_create("reuseport-lock", MFD_CLOEXEC);
+        fd = fd_open_memory("reuseport-lock");
         if (fd < 0)
-                return -errno;
+                return fd;
 
         r = seccomp_export_bpf(filter, fd);
         return r < 0 ? r : read_program(fd, ret);

@@ -100,6 +100,9 @@ static int set_affinity(const SpawnPlan *p) {
 }
 
 static int set_limits(const SpawnPlan *p) {
+        if (p->files && syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, p->files, NULL) < 0)
+                return -errno;
+
         for (int i = 0; p->limits && i < RLIMIT_NLIMITS; i++)
                 if (p->limits[i].is_set &&
                     syscall(SYS_prlimit64, 0, i, &p->limits[i].limit, NULL) < 0)

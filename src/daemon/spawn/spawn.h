@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "settings/settings.h"
@@ -42,6 +43,7 @@ typedef struct SpawnPlan {
         const char *root_directory;
         const char *working_directory; /* within the root */
         const ResourceLimit *limits;   /* RLIMIT_NLIMITS of them, by resource */
+        const struct rlimit *files;    /* RLIMIT_NOFILE, unless @limits have it */
         const cpu_set_t *cpus;
         const char *oom_score_adjust; /* in decimal */
         bool has_nice;

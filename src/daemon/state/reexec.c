@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
+#include "daemon/reserve.h"
 #include "daemon/spawn/errand.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/timer.h"
@@ -40,7 +42,7 @@ static void refuse(Reexec *x, const char *why) {
         ReexecHandler handler = x->handler;
         void *userdata = x->userdata;
 
-        log_error("Not executed anew, all goes on: %s", why);
+        log_note(LOG_ERR, MESSAGE_REEXEC_REFUSED, "Not executed anew, all goes on: %s", why);
         x->manager->reexec = reexec_free(x);
         handler(why, userdata);
 }
@@ -91,8 +93,10 @@ static int become(Manager *m) {
                 r = above_put_environment(m->above);
         if (r >= 0) {
                 above_tell(m->above, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_usec());
+                reserve_restore_limit();
                 (void) execv(m->program, m->arguments);
                 r = -errno;
+                reserve_raise_limit();
                 above_tell(m->above, "READY=1");
         }
 
@@ -108,12 +112,12 @@ static void execute(Reexec *x) {
         char why[WHY_SIZE];
         int r;
 
-        log_notice("Executing %s", m->program);
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_EXECUTES, "Executing %s", m->program);
         x->handler(NULL, x->userdata);
         r = become(m);
 
         snprintf(why, sizeof(why), "%s cannot be executed: %s", m->program, reuse_strerror(r));
-        log_error("Not executed anew, all goes on: %s", why);
+        log_note(LOG_ERR, MESSAGE_REEXEC_REFUSED, "Not executed anew, all goes on: %s", why);
         bus_tell(m->bus, "daemon", "", "not-reexecuted", why);
         m->reexec = reexec_free(x);
 }

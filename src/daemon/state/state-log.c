@@ -440,10 +440,9 @@ int state_log_new(StateLog **ret) {
                 return -ENOMEM;
 
         l->end = begin_of(0);
-        l->fd = fd_move_above_stdio(
-                        memfd_create("reuseportd-state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+        l->fd = fd_open_memory("reuseportd-state");
         if (l->fd < 0)
-                return -errno;
+                return l->fd;
         r = write_at(l->fd, &part, 1, 0);
         if (r < 0)
                 return r;

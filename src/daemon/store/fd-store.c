@@ -37,6 +37,8 @@ struct FdStore {
         size_t n, n_reserved;
         size_t names_bytes, names_max_bytes;
         int epoll_fd;
+        FdStoreHandler on_drop; /* NULL: nobody cares */
+        void *userdata;
         dev_t anonymous_device; /* what all have that are neither file nor socket, in older kernels */
         ino_t anonymous_inode;
 };
@@ -86,6 +88,11 @@ int fd_store_new(size_t n_reserved, size_t names_max_bytes, FdStore **ret) {
         s->anonymous_inode = st.st_ino;
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+void fd_store_on_drop(FdStore *s, FdStoreHandler handler, void *userdata) {
+        s->on_drop = handler;
+        s->userdata = userdata;
 }
 
 FdStore *fd_store_free(FdStore *s) {
@@ -209,6 +216,8 @@ int fd_store_put(FdStore *s, size_t n_max, const char *name, bool is_polled, int
 
 /* The watch goes first: it stays while anybody holds the open file, and its number means another soon. */
 static void drop(FdStore *s, Entry *e) {
+        if (s->on_drop)
+                s->on_drop(e->fd, s->userdata);
         (void) epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, e->fd, NULL); /* ENOENT: it was not watched */
         fd_close_foreign(e->fd);
         e->fd = -EBADF;

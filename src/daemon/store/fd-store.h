@@ -34,6 +34,10 @@ bool fd_name_is_valid(const char *name);
  * Returns 0 or a negative errno. */
 int fd_store_new(size_t n_reserved, size_t names_max_bytes, FdStore **ret);
 
+/* Called with each descriptor that was kept, before it is closed. */
+typedef void (*FdStoreHandler)(int fd, void *userdata);
+void fd_store_on_drop(FdStore *s, FdStoreHandler handler, void *userdata);
+
 /* Closes what is kept. */
 FdStore *fd_store_free(FdStore *s);
 DEFINE_CLEANUP(FdStore, fd_store_free)

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/manager.h"
+#include "daemon/reserve.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/journal-stream.h"
@@ -147,6 +148,7 @@ static void put_surroundings(WorkerPlan *p, const ServiceSettings *s) {
         plan->root_directory = s->root_directory;
         plan->working_directory = p->handoff.working_directory;
         plan->limits = s->limits;
+        plan->files = reserve_given_limit();
         plan->has_nice = s->nice != SETTING_UNSET;
         plan->nice = plan->has_nice ? s->nice : 0;
         plan->has_umask = s->umask != SETTING_UNSET;
