@@ -283,7 +283,14 @@ CtlResult verb_deploy(Ctl *c, char *const *arguments) {
                 return r;
 
         watch_interrupt();
+        c->may_come_back = c->deploy.id;
         r = call_deploy(c, name, arguments + 1, &reply);
+        if (r == CTL_NOT_REACHABLE &&
+            c->may_come_back) { /* of one id there is one, however often asked */
+                r = client_come_back(c, client_deadline(c));
+                if (r == CTL_OK)
+                        r = call_deploy(c, name, arguments + 1, &reply);
+        }
         if (r != CTL_OK)
                 return refuse(c, name, r);
         if (c->deploy.no_wait) {

@@ -20,6 +20,11 @@
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
 
+#ifdef CRASH_POINTS
+#define CRASH_POINTS_TEXT ", crash points"
+#else
+#define CRASH_POINTS_TEXT ""
+#endif
 #define FACTS_MAX       64U
 #define EXIT_USAGE      2
 #define EXIT_BAD_CONFIG 78
@@ -65,7 +70,8 @@ static void print_version(void) {
         size_t n_facts, n_bad = 0;
 
         printf("reuseportd " PROJECT_VERSION "\n"
-               "built in: sd-bus control socket, sock_diag, classic BPF rule\n");
+               "built in: sd-bus control socket, sock_diag, classic BPF rule%s\n",
+               CRASH_POINTS_TEXT);
         if (uname(&kernel) >= 0)
                 printf("kernel %s: SO_REUSEPORT %s\n", kernel.release,
                        reuse_available() ? "yes" : "no");

@@ -22,6 +22,7 @@
 #include "daemon/reserve.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/adoption.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/state/reexec.h"
 #include "daemon/state/store-limit.h"
 #include "daemon/take.h"
@@ -236,6 +237,7 @@ int manager_start(Manager *m) {
                    m->n_services);
         log_note(LOG_INFO, MESSAGE_DAEMON_READY, "Ready: %zu endpoints, %zu services",
                  m->n_endpoints, m->n_services);
+        crash_points_arm();
         return 0;
 }
 
@@ -621,6 +623,7 @@ int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager 
         if (r < 0)
                 return r;
 
+        m->has_lost_words = !legacy->is_from_exec;
         drop_rest(m, legacy);
         r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
         if (r < 0)

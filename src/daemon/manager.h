@@ -52,9 +52,10 @@ struct Manager {
         uint32_t seed;             /* of the hashes in the rules */
         bool has_socket_owner;
         uid_t socket_owner;
-        bool is_adopting; /* what cannot be understood goes on without us: nobody is killed */
-        bool must_stop;   /* who was before us was about to */
-        bool has_left;    /* all to whoever comes next: nothing is ended */
+        bool is_adopting;    /* what cannot be understood goes on without us: nobody is killed */
+        bool has_lost_words; /* who was before us died, perhaps with what a worker had just said */
+        bool must_stop;      /* who was before us was about to */
+        bool has_left;       /* all to whoever comes next: nothing is ended */
         bool is_stopping;
         bool has_stopped;
         unsigned n_cut; /* workers that needed the final signal */

@@ -10,6 +10,7 @@
 #include "daemon/endpoint/endpoint-change.h"
 #include "daemon/endpoint/taker.h"
 #include "daemon/messages.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
 
@@ -492,6 +493,7 @@ static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char *
                 return why_say(reterr_why, r, "no memory");
 
         manager_do_chores(m);
+        CRASH_POINT("reloaded");
         state_touch_all(m->state);
         log_note(LOG_NOTICE, MESSAGE_RELOADED, "Reloaded: %zu endpoints, %zu services",
                  m->n_endpoints, m->n_services);

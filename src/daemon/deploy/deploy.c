@@ -14,6 +14,7 @@
 #include "daemon/deploy/health.h"
 #include "daemon/manager.h"
 #include "daemon/service/service.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/timer.h"
 
 static sd_event *event_of(const Deploy *d) {
@@ -60,9 +61,12 @@ bool deploy_event(Deploy *d, DeployEvent event, const char *why) {
                          why ?: deploy_event_to_string(event));
 
         deploy_set_state(d, next);
+        CRASH_POINT("deploy-decided");
         state_touch_service(s);
         (void) state_flush(s->manager->state);
+        CRASH_POINT("deploy-recorded");
         deploy_act(d, action); /* may free us */
+        CRASH_POINT("deploy-acted");
         service_on_deploy_changed(s);
         return true;
 }
@@ -243,7 +247,9 @@ int deploy_new(Service *s, const DeployRequest *request, char **reterr_why) {
 
         state_touch_service(s);
         (void) state_flush(s->manager->state); /* a successor then leads back */
+        CRASH_POINT("deploy-born");
         r = begin(d);
+        CRASH_POINT("deploy-begun");
         state_touch_service(s);
         if (r < 0)
                 fail(d, reuse_strerror(r));

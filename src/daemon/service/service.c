@@ -16,6 +16,7 @@
 #include "daemon/messages.h"
 #include "daemon/service/service-idle.h"
 #include "daemon/service/service-store.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/why.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
@@ -174,6 +175,7 @@ int service_put_rule(Service *s) {
         /* Who dies between the two leaves a record that is ahead of the rule, never behind it. */
         state_touch_service(s);
         (void) state_flush(s->manager->state);
+        CRASH_POINT("rule");
         for (size_t i = 0; i < s->n_held; i++) {
                 const ReuseRule own = rule_of(s, s->endpoints[i], &rule);
 
@@ -187,6 +189,7 @@ int service_put_rule(Service *s) {
                 }
         }
 
+        CRASH_POINT("rule-replaced");
         return 0;
 }
 

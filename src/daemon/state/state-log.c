@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "daemon/state/crash-point.h"
 
 #define MAGIC     "reuseport-state"
 #define HALF_SIZE (UINT64_C(1) << 40) /* sparse: never reached */
@@ -350,6 +351,11 @@ static int write_record(const StateLog *l, const char *key, const char *text, si
         };
 
         head.checksum = checksum_of(&head, key, text);
+        if (crash_point_is_here("record-torn")) {
+                parts[2].iov_len = text_size / 2;
+                (void) write_at(l->fd, parts, ELEMENTS_OF(parts), offset);
+                crash_point_die("record-torn");
+        }
         return write_at(l->fd, parts, ELEMENTS_OF(parts), offset);
 }
 
@@ -405,6 +411,7 @@ static int append(StateLog *l, const char *key, const char *text) {
         if (r < 0)
                 return r;
 
+        CRASH_POINT("record-written");
         l->sequence++;
         note(l, key, l->end, (uint32_t) text_size);
         l->end += size_of_record(strlen(key), text_size);

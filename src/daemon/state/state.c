@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "config.h"
 #include "daemon/manager.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/state/state-config.h"
 #include "daemon/state/state-endpoint.h"
 #include "daemon/state/state-fields.h"
@@ -81,7 +82,9 @@ static int store(State *st, const char *name, int fd, char kind) {
                 return -ENOSPC;
         }
 
+        CRASH_POINT("store");
         r = above_store(st->manager->above, name, fd);
+        CRASH_POINT("stored");
         if (r >= 0)
                 st->n_stored++;
         return r;
@@ -170,6 +173,7 @@ static void drop_released(State *st) {
                 char name[STATE_NAME_SIZE];
 
                 unpack_name(st->released[n], name);
+                CRASH_POINT("unstore");
                 if (above_unstore(st->manager->above, name) < 0)
                         break;
                 n++;
@@ -177,7 +181,8 @@ static void drop_released(State *st) {
         }
 
         st->n_released -= n;
-        memmove(st->released, st->released + n, st->n_released * sizeof(uint64_t));
+        if (n > 0)
+                memmove(st->released, st->released + n, st->n_released * sizeof(uint64_t));
 }
 
 /* ---- records ---- */

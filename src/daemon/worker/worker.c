@@ -20,6 +20,7 @@
 #include "daemon/service/service.h"
 #include "daemon/spawn/scope.h"
 #include "daemon/spawn/spawn.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker-end.h"
 #include "daemon/worker/worker-plan.h"
@@ -207,6 +208,7 @@ void worker_stop(Worker *w, uint64_t timeout_usec) {
         }
 
         worker_log(w, LOG_DEBUG, "is sent %s", format_signal(signal_number, name, sizeof(name)));
+        CRASH_POINT("ask");
         if (worker_signal(w, signal_number) < 0)
                 worker_log(w, LOG_WARNING, "could not be sent %s: %m", name);
 }
@@ -522,8 +524,10 @@ static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
         w->is_spawning = true;
         state_touch_service(w->generation->service);
         r = state_flush(state_of(w));
+        CRASH_POINT("spawn");
         if (r >= 0)
                 r = spawn_worker(w, &pidfd, &what);
+        CRASH_POINT("spawned");
         w->is_spawning = false;
         if (r >= 0) {
                 what = "watch";
@@ -536,6 +540,7 @@ static int launch(Worker *w, char *reterr_why, size_t size_bytes) {
         if (r >= 0) {
                 state_touch_service(w->generation->service);
                 (void) state_flush(state_of(w)); /* else a successor looks for it */
+                CRASH_POINT("spawn-recorded");
                 worker_log(w, LOG_INFO, "started");
         } else
                 snprintf(reterr_why, size_bytes, "cannot %s %s: %s", what, w->build->arguments[0],
@@ -696,8 +701,9 @@ void worker_resume(Worker *w) {
                                         NULL, USEC_INFINITY, on_pre, w, &w->commands);
         else if (w->has_ended || w->pid == 0)
                 end_in_next_turn(w);
-        else if (w->state == WORKER_STARTING && w->build->service->type == SERVICE_TYPE_EXEC)
-                r = readiness_new(w, &w->readiness);
+        else if (w->state == WORKER_STARTING && (w->build->service->type == SERVICE_TYPE_EXEC ||
+                                                 w->generation->service->manager->has_lost_words))
+                r = readiness_new(w, &w->readiness); /* its READY=1 may be among them */
         if (r < 0)
                 set_deadline(w, 0);
 }
