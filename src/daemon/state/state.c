@@ -166,7 +166,8 @@ static void drop_released(State *st) {
         }
 
         st->n_released -= n;
-        memmove(st->released, st->released + n, st->n_released * sizeof(uint64_t));
+        if (n > 0)
+                memmove(st->released, st->released + n, st->n_released * sizeof(uint64_t));
 }
 
 /* ---- records ---- */
