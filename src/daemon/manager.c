@@ -303,7 +303,8 @@ int manager_resume(Manager *m) {
         (void) state_flush(m->state);
         above_tell(m->above, "READY=1\nSTATUS=%zu endpoints, %zu services", m->n_endpoints,
                    m->n_services);
-        log_notice("Ready: %zu endpoints, %zu services go on", m->n_endpoints, m->n_services);
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_GOES_ON, "Ready: %zu endpoints, %zu services go on",
+                 m->n_endpoints, m->n_services);
         if (m->must_stop)
                 stop(m);
         else
@@ -382,19 +383,21 @@ static int on_leave_signal(sd_event_source *source, const struct signalfd_siginf
         Manager *m = userdata;
 
         if (!state_has_store(m->state) || m->is_stopping) {
-                log_warning("SIGUSR2: there is no store to leave the sockets to; nothing was done. "
-                            "SIGTERM stops");
+                log_note(LOG_WARNING, MESSAGE_LEAVE_REFUSED,
+                         "SIGUSR2: there is no store to leave the sockets to; nothing was done. "
+                         "SIGTERM stops");
                 return 0;
         }
 
         state_touch_all(m->state);
         if (state_flush(m->state) < 0) {
-                log_error("SIGUSR2: not everything could be left; nothing was done");
+                log_note(LOG_ERR, MESSAGE_LEAVE_REFUSED,
+                         "SIGUSR2: not everything could be left; nothing was done");
                 return 0;
         }
 
-        log_note(LOG_NOTICE, MESSAGE_DAEMON_STOPPED,
-                 "Leaving %zu descriptors; the workers serve on", m->state->n_stored);
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_LEAVES, "Leaving %zu descriptors; the workers serve on",
+                 m->state->n_stored);
         m->has_left = true;
         (void) sd_event_exit(m->event, EXIT_SUCCESS);
         return 0;

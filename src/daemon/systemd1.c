@@ -393,6 +393,7 @@ Systemd1 *systemd1_free(Systemd1 *s) {
         if (!s)
                 return NULL;
 
+        outer_bus_leave(s->manager->outer_bus, s);
         s->job_removed = sd_bus_slot_unref(s->job_removed);
         free(s);
         return NULL;

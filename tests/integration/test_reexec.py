@@ -225,10 +225,10 @@ def test_a_canary_keeps_its_share_and_ends_by_itself(house):
 
 
 STATES = [
-    ("starting", ["--ready=1500"], "", "done"),
+    ("starting", ["--ready=4000"], "", "done"),
     ("checking", ["--accept=0"], 'health_check: { http = "/"; interval = "300ms"; unhealthy = 5; };',
      "rolled_back"),
-    ("draining", [], 'min_healthy_time = "1500ms";', "done"),
+    ("draining", [], 'min_healthy_time = "4s";', "done"),
 ]
 
 

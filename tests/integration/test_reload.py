@@ -462,7 +462,7 @@ def test_endpoints_change_places(house):
 
 
 def test_a_reload_waits_for_a_deploy(house):
-    daemon = house.run(config({"a": A | {"keys": 'deploy: { canary = [50]; step = "300ms"; };'}}))
+    daemon = house.run(config({"a": A | {"keys": 'deploy: { canary = [50]; step = "2s"; };'}}))
     wait_running(daemon, "a")
     deploy = subprocess.Popen([str(house.build / "src/ctl/reuseportctl"), "--control",
                                str(daemon.control), "deploy", "a"], stdout=subprocess.DEVNULL)

@@ -13,6 +13,7 @@ from house import count, get, wait_answers
 OK, FAILED, USAGE, NOT_ACTIVE, NO_SUCH_NAME, NOT_REACHABLE, DENIED, ROLLED_BACK = range(8)
 CTL = "/usr/local/bin/reuseportctl"
 ADDRESS = "--address=127.0.0.1:8080"
+NAME = "org.reuseportd"
 
 CONFIG = '''
     endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };
@@ -148,6 +149,7 @@ def test_deploys_of_a_sandboxed_unit_lose_nothing(box, show, server, way):
     assert int(uid.group(1)) >= 61184, "systemd's dynamic users"
     box.systemctl("stop", "reuseportd.service")
     assert box.systemctl("list-units", "--no-legend", "web@*").stdout == ""
+    assert box.show("reuseportd.service", "Result") == "success"
 
 
 @pytest.mark.box_seconds(900)
@@ -399,3 +401,38 @@ def test_an_endpoint_is_still_taken_after_a_re_exec(box):
     assert get(8080).pid == box.main_pid("alone.service")
     box.systemctl("stop", "alone.service")
     box.wait_until(lambda: is_refused(8080), "it refuses")
+
+
+def test_a_user_s_daemon_runs_units_of_that_user(box):
+    """Over the user's bus, without any privilege; the system's daemon and bus have no part in it."""
+    if not Path("/usr/lib/systemd/user/dbus.socket").exists():
+        pytest.skip("dbus-user-session is not installed")
+    box.run("useradd", "--create-home", "--uid=4711", "anna")
+    home = Path("/home/anna")
+    units, settings = home / ".config/systemd/user", home / "endpoints.conf"
+    units.mkdir(parents=True)
+    settings.write_text(CONFIG % 'type = "notify";')
+    (units / "reuseportd.service").write_text(
+        f"[Service]\nType=notify\nExecStart=/usr/local/sbin/reuseportd -c {settings}\n")
+    toy = shutil.copy(box.toy, "/usr/local/bin/toy-worker")
+    (units / "web@.service").write_text(f"[Service]\nType=notify\n{STORE % toy}")
+    box.run("chown", "--recursive", "anna:anna", home)
+    box.systemctl("start", "dbus.service")
+    box.systemctl("start", "user@4711.service")
+
+    def as_anna(*words):
+        return box.run("setpriv", "--reuid=anna", "--regid=anna", "--clear-groups", "env",
+                       "XDG_RUNTIME_DIR=/run/user/4711", f"HOME={home}", *words).stdout.strip()
+
+    def pid_of(unit):
+        return int(as_anna("systemctl", "--user", "show", "--value", "--property=MainPID", unit))
+
+    as_anna("systemctl", "--user", "start", "dbus.socket")
+    as_anna("systemctl", "--user", "start", "reuseportd.service")
+    as_anna("reuseportctl", "wait", "site", "--for=running")
+    assert get(8080).pid == pid_of("web@blue.service")
+    as_anna("reuseportctl", "deploy", "site", "--wait=drained")
+    assert get(8080).pid == pid_of("web@green.service") and pid_of("web@blue.service") == 0
+    assert "site" in as_anna("busctl", "--user", "call", NAME, "/org/reuseportd", f"{NAME}.Manager", "ListServices")
+    as_anna("systemctl", "--user", "stop", "reuseportd.service")
+    assert pid_of("web@green.service") == 0 and is_refused(8080)

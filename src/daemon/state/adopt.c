@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "daemon/endpoint/endpoint-adopt.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/state-config.h"
 #include "daemon/state/state-endpoint.h"
@@ -465,7 +466,8 @@ int adopt(Manager *m, Legacy *legacy) {
         if (r >= 0)
                 m->is_adopting = false;
         else
-                log_error("Cannot go on where the daemon before stopped: %s",
-                          why ?: reuse_strerror(r));
+                log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
+                         "Cannot go on where the daemon before stopped: %s",
+                         why ?: reuse_strerror(r));
         return r;
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/manager.h"
+#include "daemon/messages.h"
 #include "daemon/reserve.h"
 #include "daemon/spawn/errand.h"
 #include "daemon/state/state-fields.h"
@@ -41,7 +42,7 @@ static void refuse(Reexec *x, const char *why) {
         ReexecHandler handler = x->handler;
         void *userdata = x->userdata;
 
-        log_error("Not executed anew, all goes on: %s", why);
+        log_note(LOG_ERR, MESSAGE_REEXEC_REFUSED, "Not executed anew, all goes on: %s", why);
         x->manager->reexec = reexec_free(x);
         handler(why, userdata);
 }
@@ -111,12 +112,12 @@ static void execute(Reexec *x) {
         char why[WHY_SIZE];
         int r;
 
-        log_notice("Executing %s", m->program);
+        log_note(LOG_NOTICE, MESSAGE_DAEMON_EXECUTES, "Executing %s", m->program);
         x->handler(NULL, x->userdata);
         r = become(m);
 
         snprintf(why, sizeof(why), "%s cannot be executed: %s", m->program, reuse_strerror(r));
-        log_error("Not executed anew, all goes on: %s", why);
+        log_note(LOG_ERR, MESSAGE_REEXEC_REFUSED, "Not executed anew, all goes on: %s", why);
         bus_tell(m->bus, "daemon", "", "not-reexecuted", why);
         m->reexec = reexec_free(x);
 }
