@@ -491,7 +491,8 @@ static const SettingRow rows[] = {
                                 "order in which they came.  One store serves the whole service: where "
                                 "a worker wants its own, it puts $REUSEPORTD_WORKER into FDNAME.  The "
                                 "store is emptied when the service is stopped or has failed, not while "
-                                "it sleeps.\n"
+                                "it sleeps.  A daemon that is executed anew keeps it; one that is "
+                                "killed or crashes loses it.\n"
                                 "Only with fd_protocol = \"systemd\": other dialects have no words for "
                                 "them.",
         },
