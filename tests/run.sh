@@ -111,12 +111,21 @@ integration_tests() {
     fi
     say "integration tests, $1"
     if [ -n "${REUSEPORT_TEST_LONG:-}" ] || ! "$python" -c 'import xdist' 2>/dev/null; then
-        pytest_run "$2" --build="build/$2"
+        pytest_run "$2" --build="build/$2" -m "not crash_points"
         return
     fi
-    pytest_run "$2" --build="build/$2" -n 4 -m "not alone"
+    pytest_run "$2" --build="build/$2" -n 4 -m "not alone and not crash_points"
     say "integration tests that measure time, $1"
     pytest_run "$2-alone" --build="build/$2" -m alone
+}
+
+# The daemon is killed at each of its steps, which only a build for that has.
+crash_tests() {
+    "$python" -c 'import pytest' 2>/dev/null || return  # counted above
+    say "the daemon killed at each step"
+    parallel=
+    "$python" -c 'import xdist' 2>/dev/null && parallel=4
+    pytest_run "$1" --build="build/$1" ${parallel:+-n $parallel} -m crash_points
 }
 
 # Each in a booted systemd of its own; tests that no box can be had for are skipped, each with the reason.
@@ -179,6 +188,7 @@ fi
 
 [ -x build/test/src/daemon/reuseportd ] && full_counts integration_tests "gcc" test
 [ -x build/test/src/daemon/reuseportd ] && full_counts systemd_tests test
+build "with crash points" crash -Dcrash_points=true && full_counts crash_tests crash
 [ -x build/asan/src/daemon/reuseportd ] && integration_tests "ASan and UBSan" asan
 [ -z "$long" ] || check "bare Debian 12" sh tests/bare-debian.sh
 

@@ -31,6 +31,7 @@ def prepare_mounts():
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "crash_points: needs a build with -Dcrash_points=true")
     config.addinivalue_line("markers", "alone: measures time, so nothing else may run beside it")
 
 

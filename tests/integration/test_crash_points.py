@@ -14,6 +14,9 @@ POINTS = ["store", "stored", "unstore", "record-torn", "record-written", "spawn"
 OK, ROLLED_BACK = 0, 7
 
 
+pytestmark = pytest.mark.crash_points
+
+
 @pytest.fixture(autouse=True)
 def needs_crash_points(house):
     if "crash points" not in house.command("--version").stdout:
