@@ -215,5 +215,6 @@ def test_asleep_it_uses_no_processor(house):
     threading.Event().wait(2)
     after = used()
     # a tick that began before we looked may be booked afterwards
-    assert after[0] - before[0] <= 1 and after[1] - before[1] <= 1, (before, after)
+    # A look for strangers may fall into it.
+    assert after[0] - before[0] <= 1 and after[1] - before[1] <= 4, (before, after)
 
