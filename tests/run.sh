@@ -115,8 +115,11 @@ integration_tests() {
         return
     fi
     pytest_run "$2" --build="build/$2" -n 4 -m "not alone and not crash_points"
-    say "integration tests that measure time, $1"
-    pytest_run "$2-alone" --build="build/$2" -m alone
+    # What a sanitizer makes slower is not measured, but with --long.
+    if [ "$2" = test ] || [ -n "$long" ]; then
+        say "integration tests that measure time, $1"
+        pytest_run "$2-alone" --build="build/$2" -m alone
+    fi
 }
 
 # The daemon is killed at each of its steps, which only a build for that has.
