@@ -24,7 +24,8 @@ size_t settings_store_need(const Settings *s) {
 void check_store_need(const Settings *s, Report *report) {
         const DaemonSettings *d = &s->daemon;
         size_t n = settings_store_need(s);
-        Place otherwise = { s->files[0], 1 };
+        Place otherwise = { s->files ? s->files[0] : "",
+                            1 }; /* what is not a default was said somewhere */
 
         if ((d->fd_store == FD_STORE_KEEPER || d->fd_store == FD_STORE_SYSTEMD) &&
             n > (size_t) d->store_max)

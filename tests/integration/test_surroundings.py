@@ -302,6 +302,7 @@ def test_a_status_may_be_called_a_success(house):
         return daemon.workers()
 
     wait_answers(ask, lambda found: found[-1] == [], "nobody is replaced")
+    daemon.log.wait("toy: .* starts", times=2)
     assert len(daemon.log.times_of("toy: .* starts")) == 2
     assert not daemon.log.has("ended badly")
 
