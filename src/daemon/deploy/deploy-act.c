@@ -390,10 +390,22 @@ static void resume_starting(Deploy *d) {
                 generation_start(d->new, /* first= */ 0);
 }
 
+/* The share was in the record, its time was not: it has all of it again. */
+static void resume_canary(Deploy *d) {
+        if (d->step)
+                return;
+
+        if (d->n_steps_done > 0)
+                d->n_steps_done--;
+        do_share(d);
+}
+
+/* The front is in the record before the rule is replaced, and all else of the switch after it. */
 static void resume_draining(Deploy *d) {
         uint64_t now = now_usec();
+        bool has_switched = d->drain_deadline_usec > 0;
 
-        if (d->service->front != d->new_bank)
+        if (!has_switched)
                 do_switch(d);
         else if (d->is_drained)
                 go_on_when_empty(d);
@@ -421,8 +433,7 @@ void deploy_act_resume(Deploy *d) {
         case DEPLOY_PREVIEW:
                 break;
         case DEPLOY_CANARY:
-                if (!d->step)
-                        do_share(d);
+                resume_canary(d);
                 break;
         case DEPLOY_DRAINING:
                 resume_draining(d);
