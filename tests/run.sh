@@ -135,7 +135,9 @@ crash_tests() {
 systemd_tests() {
     "$python" -c 'import pytest' 2>/dev/null || return  # counted above
     say "tests in a booted systemd"
-    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$1" \
+    parallel=
+    [ -z "${REUSEPORT_TEST_LONG:-}" ] && "$python" -c 'import xdist' 2>/dev/null && parallel=3
+    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$1" ${parallel:+-n $parallel} \
         --junitxml="$results/systemd.xml" -o junit_suite_name="in a booted systemd" tests/systemd
     [ -s "$results/systemd.xml" ] || record failed "tests in a booted systemd" "no results"
 }

