@@ -209,12 +209,15 @@ def test_asleep_it_uses_no_processor(house):
 
     def switches():
         with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
-            return sum(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
+            return sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
 
-    before = used()
-    threading.Event().wait(2)
-    after = used()
-    # A tick that began before we looked may be booked afterwards; a look for strangers may fall into it, and who
-    # is made to wait by others then is not counted.
-    assert after[0] - before[0] <= 1 and after[1] - before[1] <= 4, (before, after)
+    def used_in_two_seconds():
+        before = used()
+        threading.Event().wait(2)
+        return [b - a for a, b in zip(before, used())]
+
+    # Every 10 s it looks for strangers, which cannot fall into both.
+    found = [used_in_two_seconds() for _ in range(2)]
+    # A tick that began before we looked may be booked afterwards.
+    assert all(ticks <= 1 for ticks, _ in found) and min(switches for _, switches in found) <= 1, found
 

@@ -77,9 +77,10 @@ def test_restart_on_failure_looks_at_the_status(house, code, starts):
 
 def test_a_worker_that_is_never_ready_is_replaced_at_its_deadline(house):
     daemon = house.run(toy(["--ready=never"], service='timeout_start = "200ms"; restart_delay = "1ms";'))
-    daemon.log.wait("toy: .* starts", times=3)
+    daemon.log.wait("toy: .* starts", times=6)
     times = daemon.log.times_of("toy: .* starts")
-    assert times[2] - times[0] > 0.3, "a line of a busy machine comes late, not early"
+    # Over five, since the line of one may come late.
+    assert times[5] - times[0] > 5 * 0.19
 
 
 def test_a_worker_that_sleeps_before_ready_is_waited_for(house):
