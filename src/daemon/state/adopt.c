@@ -92,21 +92,39 @@ Endpoint *adoption_endpoint(const Adoption *a, uint64_t id) {
         return NULL;
 }
 
+int legacy_give_up(int error, const char *why) {
+        const char *help = "";
+
+        if (error == -EPERM)
+                help = "start it as that user, or ";
+        else if (error == -EPROTONOSUPPORT)
+                help = "put back the reuseportd that wrote it, or ";
+
+        log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
+                 "Cannot go on from the state of the reuseportd before: %s. Nothing was changed, and its "
+                 "workers serve on; %sstop this one, end the workers and start anew",
+                 why ?: reuse_strerror(error), help);
+        return error;
+}
+
 /* The records of a family, "service/", one after the other.  Returns 1; 0: that was the last; an error. */
-static int next_of(const Legacy *l, const char *family, size_t *index, json_t **ret) {
+static int next_of(Adoption *a, const char *family, size_t *index, json_t **ret) {
+        const StateLog *log = a->legacy->log;
         size_t length = strlen(family);
         int r;
 
-        for (; *index < state_log_n_records(l->log); (*index)++) {
-                const char *key = state_log_key(l->log, *index);
+        for (; *index < state_log_n_records(log); (*index)++) {
+                const char *key = state_log_key(log, *index);
 
                 if (strncmp(key, family, length) != 0)
                         continue;
-                r = legacy_get(l, key, ret);
+                a->record = key;
+                r = legacy_get(a->legacy, key, ret);
                 (*index)++;
                 return r < 0 ? r : 1;
         }
 
+        a->record = NULL;
         return 0;
 }
 
@@ -137,7 +155,21 @@ static int load_settings(const Legacy *l, const char *key, Problems *problems, S
         return r;
 }
 
-static int load_all_settings(const Legacy *l, Problems *problems, Settings ***ret, size_t *ret_n) {
+/* What is wrong with a record.  Returns @error. */
+static int blame(const char *key, int error, const Problems *problems, char **reterr_why) {
+        if (problems && problems->lines)
+                return why_say(reterr_why, error,
+                               "the settings in its record %s make no sense here any more: %s", key,
+                               problems->lines[0]);
+
+        return why_say(reterr_why, error, "its record %s %s", key,
+                       error == -EBADMSG  ? "is damaged"
+                       : error == -ENOENT ? "is missing"
+                                          : reuse_strerror(error));
+}
+
+static int load_all_settings(const Legacy *l, Problems *problems, Settings ***ret, size_t *ret_n,
+                             char **reterr_why) {
         _cleanup_free_ Settings **list = calloc(SETTINGS_MAX, sizeof(Settings *));
         size_t n = 0;
         int r = list ? 0 : -ENOMEM;
@@ -150,6 +182,8 @@ static int load_all_settings(const Legacy *l, Problems *problems, Settings ***re
                 r = n < SETTINGS_MAX ? load_settings(l, key, problems, list + n) : -E2BIG;
                 if (r >= 0)
                         n++;
+                else
+                        (void) blame(key, r, problems, reterr_why);
         }
         for (; r < 0 && n > 0; n--)
                 (void) settings_unref(list[n - 1]);
@@ -172,14 +206,20 @@ static int check_version(const json_t *daemon, char **reterr_why) {
         if (r >= 0)
                 r = state_get_text(daemon, "program", &program);
         if (r < 0)
-                return why_say(reterr_why, r, "the state is damaged");
+                return blame("daemon", r, NULL, reterr_why);
         if (version != STATE_VERSION)
                 return why_say(reterr_why, -EPROTONOSUPPORT,
-                               "the state of reuseportd %s has version %" PRIu64
+                               "it is of reuseportd %s and has version %" PRIu64
                                ", and this one understands %u",
                                program ?: "?", version, STATE_VERSION);
 
         return 0;
+}
+
+static int get_daemon(const Legacy *l, json_t **ret, char **reterr_why) {
+        int r = legacy_get(l, "daemon", ret);
+
+        return r < 0 ? blame("daemon", r, NULL, reterr_why) : check_version(*ret, reterr_why);
 }
 
 int legacy_check(const Legacy *l, char **reterr_why) {
@@ -189,30 +229,20 @@ int legacy_check(const Legacy *l, char **reterr_why) {
         size_t n = 0;
         int r;
 
-        r = legacy_get(l, "daemon", &daemon);
-        if (r < 0)
-                return why_say(reterr_why, r, "the state is damaged");
-        r = check_version(daemon, reterr_why);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < state_log_n_records(l->log); i++) {
+        r = get_daemon(l, &daemon, reterr_why);
+        for (size_t i = 0; i < state_log_n_records(l->log) && r >= 0; i++) {
                 _cleanup_state_json_ json_t *record = NULL;
 
                 r = legacy_get(l, state_log_key(l->log, i), &record);
                 if (r < 0)
-                        return why_say(reterr_why, r, "the record %s of the state is damaged",
-                                       state_log_key(l->log, i));
+                        return blame(state_log_key(l->log, i), r, NULL, reterr_why);
         }
 
-        r = load_all_settings(l, &problems, &settings, &n);
-        if (r < 0)
-                return why_say(reterr_why, r,
-                               "settings that are in use make no sense here any more: %s",
-                               problems.lines ? problems.lines[0] : reuse_strerror(r));
+        if (r >= 0)
+                r = load_all_settings(l, &problems, &settings, &n, reterr_why);
         while (n > 0)
                 (void) settings_unref(settings[--n]);
-        return 0;
+        return r;
 }
 
 static int load_daemon(Adoption *a, const json_t *from) {
@@ -262,7 +292,7 @@ static int load_endpoints(Adoption *a) {
         if (!a->endpoints)
                 return -ENOMEM;
 
-        while ((r = next_of(a->legacy, "endpoint/", &index, &record)) > 0) {
+        while ((r = next_of(a, "endpoint/", &index, &record)) > 0) {
                 r = state_endpoint_load(a, record, &a->endpoints[a->n_endpoints]);
                 json_decref(record);
                 if (r < 0)
@@ -330,7 +360,7 @@ static int load_services(Adoption *a) {
         if (!found || !m->services)
                 return -ENOMEM;
 
-        while ((r = next_of(a->legacy, "service/", &index, &record)) > 0) {
+        while ((r = next_of(a, "service/", &index, &record)) > 0) {
                 Service *s;
 
                 r = state_service_load(a, record, &s);
@@ -381,7 +411,7 @@ static int load_sockets(Adoption *a) {
         json_t *record;
         int r;
 
-        while ((r = next_of(a->legacy, "endpoint/", &index, &record)) > 0) {
+        while ((r = next_of(a, "endpoint/", &index, &record)) > 0) {
                 r = load_sockets_of(a, record);
                 json_decref(record);
                 if (r < 0)
@@ -453,21 +483,20 @@ int adopt(Manager *m, Legacy *legacy) {
 
         m->is_adopting = true;
         legacy->log = m->state->log; /* borrowed, until we return */
-        r = legacy_get(legacy, "daemon", &daemon);
+        r = get_daemon(legacy, &daemon, &why);
         if (r >= 0)
-                r = check_version(daemon, &why);
-        if (r >= 0)
-                r = load_all_settings(legacy, &problems, &a.settings, &a.n_settings);
-        if (r >= 0)
+                r = load_all_settings(legacy, &problems, &a.settings, &a.n_settings, &why);
+        if (r >= 0) {
                 r = load_all(&a, daemon);
+                if (r < 0)
+                        (void) blame(a.record ?: "daemon", r, NULL, &why);
+        }
         log_problems(&problems);
         count_records(m->state);
         (void) TAKE_PTR(legacy->log);
-        if (r >= 0)
-                m->is_adopting = false;
-        else
-                log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
-                         "Cannot go on where the daemon before stopped: %s",
-                         why ?: reuse_strerror(r));
-        return r;
+        if (r < 0)
+                return legacy_give_up(r, why);
+
+        m->is_adopting = false;
+        return 0;
 }

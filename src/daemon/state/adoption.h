@@ -38,6 +38,7 @@ typedef struct Adoption {
         size_t n_settings;
         Endpoint **endpoints; /* all that there are, owned until somebody takes them */
         size_t n_endpoints;
+        const char *record; /* the key of what is being read; NULL: none is */
 } Adoption;
 
 /* Takes what a re-exec has left for us; see reexec.h.  Returns 1; 0: nothing was; or a negative errno. */
@@ -64,10 +65,15 @@ int legacy_get(const Legacy *l, const char *key, json_t **ret);
 
 /* Whether we would understand it: tries all that can be tried without the descriptors.
  *
- * @reterr_why  a sentence, the caller's
+ * @reterr_why  what is wrong with it, and where: "it …", the caller's; NULL: no memory
  *
  * Returns 0 or a negative errno. */
 int legacy_check(const Legacy *l, char **reterr_why);
+
+/* Says, once, that a state cannot be gone on from, and what can be done about it.  Returns @error.
+ *
+ * @why  "it …"; NULL: not known */
+int legacy_give_up(int error, const char *why);
 
 /* Makes of @m, which is new but has the log, what the other one was.
  *

@@ -44,6 +44,7 @@ static int drop_all(char *const *names, int n) {
 int legacy_from_above(Legacy *ret) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_(legacy_done) Legacy l = { 0 };
+        _cleanup_free_ char *why = NULL;
         int n, r, fd;
 
         n = sd_listen_fds_with_names(/* unset_environment= */ true, &names);
@@ -62,12 +63,10 @@ int legacy_from_above(Legacy *ret) {
                 return 0;
         }
 
-        r = state_log_open(fd, &l.log);
+        r = state_log_open(fd, &l.log, &why);
         if (r < 0) {
                 (void) fd_close(fd);
-                log_error("What the daemon before us has left cannot be read: %s",
-                          reuse_strerror(r));
-                return r;
+                return legacy_give_up(r, why);
         }
 
         if (!state_log_has(l.log, "daemon")) {

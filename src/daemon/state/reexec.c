@@ -234,19 +234,14 @@ int reexec_check_state(int fd) {
         _cleanup_free_ char *why = NULL;
         int r;
 
-        r = state_log_open(fd, &legacy.log);
+        r = state_log_open(fd, &legacy.log, &why);
         if (r >= 0)
                 r = legacy_check(&legacy, &why);
-        if (r >= 0)
-                return EXIT_SUCCESS;
+        if (r < 0)
+                fprintf(stderr, "reuseportd: cannot go on from this state: %s\n",
+                        why ?: reuse_strerror(r));
 
-        fprintf(stderr, "reuseportd: %s\n",
-                why                     ? why
-                : r == -EBADMSG         ? "the state is damaged"
-                : r == -EPERM           ? "the state is another user's"
-                : r == -EPROTONOSUPPORT ? "the state is written in another way than ours"
-                                        : strerror(-r));
-        return EXIT_FAILURE;
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* "FD:PID", of which the pid must be ours: else somebody's child has inherited it. */
@@ -298,6 +293,7 @@ static int take_fds(Legacy *l) {
 
 int legacy_from_exec(Legacy *ret) {
         _cleanup_(legacy_done) Legacy l = { 0 };
+        _cleanup_free_ char *why = NULL;
         int r, fd = -EBADF;
 
         r = read_variable(&fd);
@@ -306,14 +302,11 @@ int legacy_from_exec(Legacy *ret) {
 
         r = set_cloexec(fd, true);
         if (r >= 0)
-                r = state_log_open(fd, &l.log);
+                r = state_log_open(fd, &l.log, &why);
         if (r >= 0)
                 r = take_fds(&l);
-        if (r < 0) {
-                log_error("The state that we should go on from cannot be read: %s",
-                          reuse_strerror(r));
-                return r;
-        }
+        if (r < 0)
+                return legacy_give_up(r, why);
 
         l.is_from_exec = true;
         *ret = l;
