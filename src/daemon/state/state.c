@@ -144,7 +144,7 @@ void state_release_fd(State *st, int fd) {
         if (!st || fd < 0 || (size_t) fd >= st->n_fds || st->names[fd] == 0)
                 return;
 
-        if (st->store_max > 0 && !st->manager->is_adopting &&
+        if ((st->store_max > 0 || st->manager->is_adopting) &&
             is_for_store((char) (st->names[fd] & UINT8_MAX)))
                 put_released(st, st->names[fd]);
         st->names[fd] = 0;
