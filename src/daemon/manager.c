@@ -293,9 +293,13 @@ int manager_resume(Manager *m) {
         int r;
 
         r = strangers_new(m, &m->strangers);
-        if (r < 0)
+        if (r < 0) {
+                log_error("Cannot go on where the reuseportd before stopped: %s",
+                          reuse_strerror(r));
                 return r;
+        }
 
+        m->is_adopting = false; /* from here on it is ours */
         for (size_t i = 0; i < m->n_services; i++)
                 service_resume(m->services[i]);
         for (s = LIST_FIRST(&m->leaving); s; s = next) {

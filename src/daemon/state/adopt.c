@@ -494,9 +494,5 @@ int adopt(Manager *m, Legacy *legacy) {
         log_problems(&problems);
         count_records(m->state);
         (void) TAKE_PTR(legacy->log);
-        if (r < 0)
-                return legacy_give_up(r, why);
-
-        m->is_adopting = false;
-        return 0;
+        return r < 0 ? legacy_give_up(r, why) : 0;
 }

@@ -75,7 +75,8 @@ int legacy_check(const Legacy *l, char **reterr_why);
  * @why  "it …"; NULL: not known */
 int legacy_give_up(int error, const char *why);
 
-/* Makes of @m, which is new but has the log, what the other one was.
+/* Makes of @m, which is new but has the log, what the other one was.  Until manager_resume() it is
+ * adopting: it can be freed, and then workers, paths and sockets stay as they were.
  *
  * @legacy  the rest; what nobody takes stays there
  *

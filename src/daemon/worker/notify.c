@@ -29,6 +29,7 @@ struct Notify {
         sd_event_source *source;
         sd_event_source *pause; /* armed: it is not read */
         uint64_t n_refused;
+        bool is_left; /* the path is not ours to remove */
 };
 
 static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -124,13 +125,8 @@ static int bind_to(const char *path, uid_t uid) {
         return TAKE_FD(fd);
 }
 
-int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
-        int fd = bind_to(path, uid);
-
-        return fd < 0 ? fd : notify_adopt(event, path, fd, ret);
-}
-
-int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
+/* @fd  taken always */
+static int make(sd_event *event, const char *path, int fd, bool is_ours, Notify **ret) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
@@ -141,6 +137,7 @@ int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
         }
 
         n->event = event;
+        n->is_left = !is_ours;
         n->fd = fd;
         n->path = strdup(path);
         if (!n->path)
@@ -158,8 +155,23 @@ int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
         if (r < 0)
                 return r;
 
+        n->is_left = false;
         *ret = TAKE_PTR(n);
         return 0;
+}
+
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
+        int fd = bind_to(path, uid);
+
+        return fd < 0 ? fd : make(event, path, fd, /* is_ours= */ true, ret);
+}
+
+int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
+        return make(event, path, fd, /* is_ours= */ false, ret);
+}
+
+void notify_leave(Notify *n) {
+        n->is_left = true;
 }
 
 void notify_give(Notify *n, Worker *worker) {
@@ -173,7 +185,7 @@ Notify *notify_free(Notify *n) {
         n->source = sd_event_source_disable_unref(n->source);
         n->pause = timer_disarm(n->pause);
         n->fd = fd_close(n->fd);
-        if (n->path)
+        if (n->path && !n->is_left)
                 (void) unlink(n->path);
         free(n->path);
         free(n);
