@@ -310,9 +310,11 @@ def own_build(house):
     """A copy of the programs that a test may spoil."""
     copy = house.directory / "build"
     (copy / "src/daemon").mkdir(parents=True)
-    (copy / "src/ctl").mkdir()
+    for place in ("src/ctl", "tests/integration"):
+        (copy / place).mkdir(parents=True)
     shutil.copy(house.build / "src/daemon/reuseportd", copy / "src/daemon")
     shutil.copy(house.build / "src/ctl/reuseportctl", copy / "src/ctl")
+    shutil.copy(house.build / "tests/integration/load", copy / "tests/integration")
     before, house.build = house.build, copy
     yield copy / "src/daemon"
     house.build = before

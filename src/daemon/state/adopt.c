@@ -159,8 +159,8 @@ static int load_settings(const Legacy *l, const char *key, Problems *problems, S
 static int blame(const char *key, int error, const Problems *problems, char **reterr_why) {
         if (problems && problems->lines)
                 return why_say(reterr_why, error,
-                               "the settings in its record %s make no sense here any more: %s", key,
-                               problems->lines[0]);
+                               "its record %s has settings that make no sense here any more: %s",
+                               key, problems->lines[0]);
 
         return why_say(reterr_why, error, "its record %s %s", key,
                        error == -EBADMSG  ? "is damaged"
@@ -220,29 +220,6 @@ static int get_daemon(const Legacy *l, json_t **ret, char **reterr_why) {
         int r = legacy_get(l, "daemon", ret);
 
         return r < 0 ? blame("daemon", r, NULL, reterr_why) : check_version(*ret, reterr_why);
-}
-
-int legacy_check(const Legacy *l, char **reterr_why) {
-        _cleanup_(problems_done) Problems problems = { 0 };
-        _cleanup_state_json_ json_t *daemon = NULL;
-        _cleanup_free_ Settings **settings = NULL;
-        size_t n = 0;
-        int r;
-
-        r = get_daemon(l, &daemon, reterr_why);
-        for (size_t i = 0; i < state_log_n_records(l->log) && r >= 0; i++) {
-                _cleanup_state_json_ json_t *record = NULL;
-
-                r = legacy_get(l, state_log_key(l->log, i), &record);
-                if (r < 0)
-                        return blame(state_log_key(l->log, i), r, NULL, reterr_why);
-        }
-
-        if (r >= 0)
-                r = load_all_settings(l, &problems, &settings, &n, reterr_why);
-        while (n > 0)
-                (void) settings_unref(settings[--n]);
-        return r;
 }
 
 static int load_daemon(Adoption *a, const json_t *from) {
@@ -442,14 +419,19 @@ static void adoption_done(Adoption *a) {
         free(a->endpoints);
 }
 
-static int load_all(Adoption *a, const json_t *daemon) {
+static int load_objects(Adoption *a, const json_t *daemon) {
         int r;
 
         r = load_daemon(a, daemon);
         if (r >= 0)
                 r = load_endpoints(a);
-        if (r >= 0)
-                r = load_services(a);
+        return r < 0 ? r : load_services(a);
+}
+
+static int load_all(Adoption *a, const json_t *daemon) {
+        int r;
+
+        r = load_objects(a, daemon);
         if (r >= 0)
                 r = load_sockets(a);
         if (r < 0) {
@@ -460,6 +442,54 @@ static int load_all(Adoption *a, const json_t *daemon) {
         r = place_endpoints(a);
         give_endpoints(a);
         return r;
+}
+
+/* All objects in a manager that has nothing else. */
+static int rehearse(Adoption *a, const json_t *daemon) {
+        Manager *m = a->manager;
+        int r;
+
+        r = sd_event_new(&m->event);
+        if (r >= 0)
+                r = load_objects(a, daemon);
+        detach_endpoints(m);
+        return r;
+}
+
+static void rehearsal_done(Manager *m) {
+        while (!LIST_EMPTY(&m->leaving))
+                (void) service_free(LIST_FIRST(&m->leaving));
+        for (size_t i = 0; i < m->n_services; i++)
+                (void) service_free(m->services[i]);
+        free(m->services);
+        m->settings_next = settings_unref(m->settings_next);
+        m->settings = settings_unref(m->settings);
+        m->event = sd_event_unref(m->event);
+}
+
+int legacy_check(const Legacy *l, char **reterr_why) {
+        _cleanup_(rehearsal_done) Manager m = { .is_adopting = true };
+        _cleanup_(problems_done) Problems problems = { 0 };
+        Legacy only_log = { .log = l->log };
+        State state = { .manager = &m, .log = l->log };
+        _cleanup_(adoption_done) Adoption a = {
+                .manager = &m,
+                .state = &state,
+                .legacy = &only_log,
+                .is_rehearsal = true,
+        };
+        _cleanup_state_json_ json_t *daemon = NULL;
+        int r;
+
+        LIST_INIT(&m.leaving);
+        r = get_daemon(l, &daemon, reterr_why);
+        if (r >= 0)
+                r = load_all_settings(l, &problems, &a.settings, &a.n_settings, reterr_why);
+        if (r < 0)
+                return r;
+
+        r = rehearse(&a, daemon);
+        return r < 0 ? blame(a.record ?: "daemon", r, NULL, reterr_why) : 0;
 }
 
 /* No number is given twice: the record of the daemon may be older than others. */

@@ -39,6 +39,7 @@ typedef struct Adoption {
         Endpoint **endpoints; /* all that there are, owned until somebody takes them */
         size_t n_endpoints;
         const char *record; /* the key of what is being read; NULL: none is */
+        bool is_rehearsal;  /* no descriptors came, and none are missed */
 } Adoption;
 
 /* Takes what a re-exec has left for us; see reexec.h.  Returns 1; 0: nothing was; or a negative errno. */
@@ -63,7 +64,8 @@ Endpoint *adoption_endpoint(const Adoption *a, uint64_t id);
 /* A record as JSON, the caller's.  Returns 0; -EBADMSG; -ENOENT; another negative errno. */
 int legacy_get(const Legacy *l, const char *key, json_t **ret);
 
-/* Whether we would understand it: tries all that can be tried without the descriptors.
+/* Whether we would understand it: makes everything of it that can be made without the descriptors, and throws
+ * it away.
  *
  * @reterr_why  what is wrong with it, and where: "it …", the caller's; NULL: no memory
  *
