@@ -57,11 +57,13 @@ static bool is_told(const HeldLook *l, size_t n, pid_t pid) {
 }
 
 static void finish(HeldLook *l) {
+        Service *s = l->service;
+
         for (size_t i = 0; i < l->n_sockets; i++)
                 if (l->sockets[i].pid > 0 && !is_told(l, i, l->sockets[i].pid))
                         tell(l, &l->sockets[i]);
 
-        l->service->held = held_look_free(l);
+        s->held = held_look_free(l);
 }
 
 /* One process.  We have our own copies, and so has a store above us. */

@@ -42,10 +42,11 @@ struct Reexec {
 /* May be the caller's end. */
 static void refuse(Reexec *x, const char *why) {
         ReexecHandler handler = x->handler;
+        Manager *m = x->manager;
         void *userdata = x->userdata;
 
         log_note(LOG_ERR, MESSAGE_REEXEC_REFUSED, "Not executed anew, all goes on: %s", why);
-        x->manager->reexec = reexec_free(x);
+        m->reexec = reexec_free(x);
         handler(why, userdata);
 }
 
