@@ -18,6 +18,10 @@ MOUNTED = []
 def pytest_addoption(parser):
     parser.addoption("--build", default=str(SOURCES / "build/test"),
                      help="the build directory whose programs are tested")
+    parser.addoption("--other-build", default=str(SOURCES / "build/clang"),
+                     help="one of the same sources by another compiler, to go to and come back from")
+    parser.addoption("--previous-build", default=str(SOURCES / "build/previous/build"),
+                     help="one of the commit before, which tests/previous-build.sh makes")
 
 
 def prepare_mounts():

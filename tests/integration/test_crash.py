@@ -17,6 +17,11 @@ def kept(config, more=""):
     return KEEPER % more + config
 
 
+def program_of(pid):
+    """Its path, also when another file has taken it meanwhile."""
+    return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+
+
 class Kept:
     """A daemon below a keeper."""
 
@@ -34,7 +39,7 @@ class Kept:
     def daemon_child(self):
         for pid in children_of(self.daemon.pid):
             try:
-                if os.readlink(f"/proc/{pid}/exe") == os.readlink(f"/proc/{self.daemon.pid}/exe"):
+                if program_of(pid) == program_of(self.daemon.pid):
                     return pid
             except OSError:
                 pass
