@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -318,6 +319,7 @@ int manager_resume(Manager *m) {
         else
                 reload_if_changed(m);
         manager_do_chores(m);
+        (void) malloc_trim(0); /* what was read is several times what was made of it */
         return 0;
 }
 

@@ -108,6 +108,21 @@ def house(build):
 
 
 @pytest.fixture
+def own_build(house):
+    """A copy of the programs that a test may spoil."""
+    copy = house.directory / "build"
+    (copy / "src/daemon").mkdir(parents=True)
+    for place in ("src/ctl", "tests/integration"):
+        (copy / place).mkdir(parents=True)
+    shutil.copy(house.build / "src/daemon/reuseportd", copy / "src/daemon")
+    shutil.copy(house.build / "src/ctl/reuseportctl", copy / "src/ctl")
+    shutil.copy(house.build / "tests/integration/load", copy / "tests/integration")
+    before, house.build = house.build, copy
+    yield copy / "src/daemon"
+    house.build = before
+
+
+@pytest.fixture
 def show(request, record_property):
     """Says a figure that a reader of the whole run wants to see, also when the test passes."""
     def say(text):

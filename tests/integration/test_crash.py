@@ -63,8 +63,9 @@ class Kept:
         return listeners(type("It", (), {"pid": pid}), 8080)
 
     def descriptors(self):
-        return wait_answers(lambda: len(os.listdir(f"/proc/{self.pid()}/fd")),
-                            lambda seen: len(seen) > 3 and seen[-1] == seen[-2] == seen[-3],
+        place = f"/proc/{self.pid()}/fd"
+        return wait_answers(lambda: len(os.listdir(place)),
+                            lambda seen: len(seen) > 200 and len(set(seen[-200:])) == 1,
                             "nothing changes")[-1]
 
     def wait_descriptors(self, n):

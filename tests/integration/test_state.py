@@ -12,7 +12,7 @@ from house import NEEDS_ROOT, count, toy, wait_answers, wait_workers
 from state_file import StateFile
 from test_crash import Kept, kept
 from test_deploy import QUICK, check_lost_nothing, deploy, generations, loads, new_version, settle, wait_deploy
-from test_reexec import FAILED, OK, own_build, reexec, wait_running  # noqa: F401, a fixture
+from test_reexec import FAILED, OK, reexec, wait_running
 
 NOBODY = 65534
 REFUSED = "Cannot go on from the state of the reuseportd before: "
@@ -236,7 +236,7 @@ os.abort()
 
 
 @pytest.mark.parametrize("version", [0, 2], ids=["older", "newer"])
-def test_a_program_of_another_version_does_not_come(house, own_build, show, version):  # noqa: F811
+def test_a_program_of_another_version_does_not_come(house, own_build, show, version):
     daemon = house.run(toy(workers=2))
     wait_running(daemon)
     workers, pid = daemon.workers(), daemon.pid
