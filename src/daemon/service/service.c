@@ -627,6 +627,7 @@ static void resume_endpoints(Service *s) {
 void service_resume(Service *s) {
         LogFields fields = fields_of(s);
 
+        service_store_resume(s);
         resume_endpoints(s);
         if (s->is_listening)
                 service_put_readers(s);
