@@ -3,13 +3,16 @@ or left."""
 
 import os
 import signal
+import socket
 from urllib.parse import quote
 
 import hostile
 import pytest
-from house import descriptors_of, get, wait_answers
+from house import count, descriptors_of, get, wait_answers
 from test_crash import BAD_CONFIG, KEEPER, OK, Kept
-from test_store import STORE, WORKER, given, kill_one, stored
+from test_crash_points import wait_running
+from test_faults_hostile import MEASURE, TWO
+from test_store import FLOOD, FLOODS, STORE, WORKER, given, kill_one, stored
 
 WAYS = pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGUSR2],
                                ids=["killed", "crashed", "left"])
@@ -48,7 +51,7 @@ def start(house, text, **options):
     environment = options.pop("environment", {})
     k = Kept(house.run(config(house, text, **options), environment=environment))
     k.log.wait("worker: ready")
-    assert k.daemon.ctl("wait", "site", "--for=running", "--timeout", "20s").returncode == OK
+    wait_running(k.daemon)
     return k
 
 
@@ -246,3 +249,110 @@ def test_what_a_service_may_store_is_counted_in_store_max(house):
     assert result.returncode == BAD_CONFIG, result
     assert ("100 descriptors do not do for this configuration, which needs 101 while everything is deployed at once, "
             "94 of them for what workers may store by fd_store_max") in result.stderr, result
+
+
+# ---- at every moment of it ----
+
+POINTS = ["worker-store", "worker-stored", "record-torn", "record-written", "worker-recorded", "worker-obeyed",
+          "worker-released", "worker-unstored"]
+
+
+@pytest.fixture
+def crash_points(house):
+    if "crash points" not in house.command("--version").stdout:
+        pytest.skip("built without -Dcrash_points=true")
+
+
+@pytest.mark.crash_points
+@pytest.mark.parametrize("point", POINTS)
+def test_a_barrier_promises_what_no_kill_undoes(house, crash_points, point, show):
+    n_hit = 0
+    first = 4 if point.startswith("record") else 1  # others have their records, too
+    for n in range(first, first + count(4, 12)):
+        k = start(house, OBEYS, environment={"REUSEPORTD_CRASH_AT": f"{point}:{n}"})
+        base = kept_files(k)
+        # In one message, one by one, and again what is there already.
+        tell_worker(r'keep[1] = [kept(b"%d" % i) for i in range(6)]; fds = [fd for fd, file in keep[1]]; '
+                    r'speaker.say("FDSTORE=1\nFDNAME=many", fds[:3]); '
+                    r'[speaker.say("FDSTORE=1\nFDNAME=%d" % i, [fds[i]]) for i in range(3, 6)]; '
+                    r'speaker.say("FDSTORE=1\nFDNAME=again", fds); speaker.barrier()')
+        wait_kept_files(k, 6)
+        tell_worker(r'speaker.say("FDSTOREREMOVE=1\nFDNAME=many"); speaker.barrier()')
+        wait_kept_files(k, 3)
+        tell_worker(r'speaker.say("FDSTORE=1\nFDNAME=back", [fds[0]]); speaker.barrier()')
+        k.kill()
+        assert stored(k.daemon)["descriptors"] == kept_files(k) - base == 4
+        found = next_worker(k)
+        assert found["names"] == ["the web", "3", "4", "5", "back"], found
+        assert found["contents"] == ["3", "4", "5", "0"], found
+        is_hit = k.log.has(f"crash point {point}")
+        n_hit += is_hit
+        assert k.daemon.stop() == OK
+        if not is_hit:
+            break
+    show(f"{point}: killed there {n_hit} times")
+    assert n_hit > 0, f"{point} was never reached"
+
+
+# ---- H2 ----
+
+def flooded(house, kind, limit):
+    """A daemon below a keeper with a worker that floods it and one that measures; and how many the keeper had before."""
+    bad = hostile.script(house, FLOOD % FLOODS[kind], "bad.py")
+    measure = hostile.script(house, MEASURE, "measure.py")
+    settings = f'fd_store_max = {limit}; activation = "on-demand";'
+    k = Kept(house.run(KEEPER % f"store_max = {limit + 100};" + TWO + "services: {"
+                       + hostile.service(bad, "bad", "web", settings) + hostile.service(measure, "good", "other")
+                       + "};"))
+    k.log.wait("worker: measures")
+    assert k.daemon.ctl("wait", "good", "--for=running", "--timeout", "20s").returncode == OK
+    base = len(descriptors_of(k.daemon.pid))
+    visitor = socket.create_connection(("127.0.0.1", 8080))
+    k.log.wait("worker: hostile")
+    return k, base, visitor
+
+
+def stop_flood(k, base, visitor):
+    """Nothing of it is left."""
+    visitor.close()
+    assert k.daemon.ctl("stop", "bad", "--timeout", "60s").returncode == OK
+    k.log.wait("Generation 1 is gone")
+    # Its bank may have been made anew, with a notify socket put by.
+    wait_answers(lambda: len(descriptors_of(k.daemon.pid)), lambda seen: seen[-1] <= base, f"{base} descriptors above")
+    assert k.daemon.stop() == OK
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("limit", [50, 4096])
+@pytest.mark.parametrize("kind", FLOODS)
+def test_h2_a_flood_of_descriptors_holds_nobody_and_fills_nothing_above(house, kind, limit, show):
+    k, base, visitor = flooded(house, kind, limit)
+    hundreds, most = count(2, 20), 0
+    n = len(k.log.times_of("worker: p99"))
+    while len(k.log.times_of("worker: p99")) <= n + hundreds:
+        # with a process and a notify socket of its own, and a message on its way
+        most = max(most, len(descriptors_of(k.daemon.pid)) - base)
+    found = [line.split() for line in k.log.lines if line.startswith("worker: p99")][n + 1:]
+    p99, worst = max(int(words[2]) for words in found) / 1000, max(int(words[4]) for words in found) / 1000
+    refused = k.daemon.ask("status", "bad")["store"]
+    show(f"p99 {p99} ms, longest {worst} ms, at most {most} more above, {refused}")
+    assert most <= limit + 2 + 1, most
+    assert p99 < 50, p99  # of 20 ms, and of what two processors and other tests cost
+    stop_flood(k, base, visitor)
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_h2_a_flood_with_kills_between_leaves_nothing_behind(house, kind, show):
+    limit = 400
+    k, base, visitor = flooded(house, kind, limit)
+    most = 0
+    for _ in range(count(3, 30)):
+        k.kill()
+        most = max(most, len(descriptors_of(k.daemon.pid)) - base)
+        assert k.daemon.ask("status", "bad")["store"]["descriptors"] <= limit
+        n = len(k.log.times_of("worker: p99"))
+        k.log.wait("worker: p99", times=n + 1, seconds=60)
+        most = max(most, len(descriptors_of(k.daemon.pid)) - base)
+    show(f"at most {most} more above")
+    assert most <= limit + 2 + 1, most
+    stop_flood(k, base, visitor)

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/parse.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/store/fd-message.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker.h"
@@ -110,6 +111,8 @@ static bool read_one(Notify *n, bool is_last) {
 
         if (!obey_store(n, is_last))
                 return true;
+        if (n->is_obeyed)
+                CRASH_POINT("worker-obeyed");
 
         r = n->is_obeyed ? fd_message_receive_text(n->fd, &message)
                          : fd_message_receive(n->fd, &message);
