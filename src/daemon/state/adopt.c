@@ -370,7 +370,7 @@ static int load_sockets_of(Adoption *a, const json_t *record) {
         r = state_endpoint_load_sockets(a, record, e);
         if (r >= 0 && !e->service)
                 r = state_endpoint_load_takers(a, record, e);
-        if (r < 0)
+        if (r < 0 && !a->manager->must_stop) /* else they were closed already */
                 log_error("Endpoint %s: its sockets could not be taken back: %s", e->settings->name,
                           reuse_strerror(r));
         return 0;
