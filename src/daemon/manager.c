@@ -306,6 +306,7 @@ int manager_resume(Manager *m) {
         r = strangers_new(m, &m->strangers);
         if (r < 0)
                 return r;
+        m->is_adopting = false;
 
         for (size_t i = 0; i < m->n_services; i++)
                 service_resume(m->services[i]);

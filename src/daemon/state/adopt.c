@@ -52,6 +52,15 @@ void legacy_done(Legacy *l) {
         *l = (Legacy){ 0 };
 }
 
+const char *legacy_error_text(int error) {
+        if (error == -EBADMSG)
+                return "it is damaged";
+        if (error == -EPROTONOSUPPORT)
+                return "it is of another version";
+
+        return reuse_strerror(error);
+}
+
 int legacy_take_fd(Legacy *l, const char *name) {
         for (size_t i = 0; i < l->n_fds; i++)
                 if (l->fds[i].fd >= 0 && strcmp(l->fds[i].name, name) == 0)
@@ -463,11 +472,9 @@ int adopt(Manager *m, Legacy *legacy) {
         log_problems(&problems);
         count_records(m->state);
         (void) TAKE_PTR(legacy->log);
-        if (r >= 0)
-                m->is_adopting = false;
-        else
+        if (r < 0)
                 log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
                          "Cannot go on where the daemon before stopped: %s",
-                         why ?: reuse_strerror(r));
+                         why ?: legacy_error_text(r));
         return r;
 }
