@@ -78,8 +78,7 @@ int legacy_from_above(Legacy *ret) {
                 r = -EBADMSG; /* it is written before the first of them is started */
         if (r < 0) {
                 log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
-                         "Cannot go on where the daemon before stopped: %s",
-                         legacy_error_text(r));
+                         "Cannot go on where the daemon before stopped: %s", legacy_error_text(r));
                 *ret = l;
                 l = (Legacy){ 0 };
                 return r;
