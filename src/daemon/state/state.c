@@ -155,15 +155,23 @@ void state_drop_name(State *st, const char *name) {
                 (void) above_unstore(st->manager->above, name); /* else the next one does it */
 }
 
+/* The log last: who is killed before that has a successor who stops as well, and does the rest. */
 void state_abandon(State *st) {
         char name[STATE_NAME_SIZE];
 
+        for (size_t i = 0; i < st->n_released; i++) {
+                unpack_name(st->released[i], name);
+                state_drop_name(st, name);
+        }
         for (size_t fd = 0; fd < st->n_fds; fd++)
                 if (st->names[fd] != 0 && is_for_store((char) (st->names[fd] & UINT8_MAX))) {
                         unpack_name(st->names[fd], name);
                         state_drop_name(st, name);
                 }
         state_drop_name(st, STATE_STORE_NAME);
+
+        st->n_released = 0;
+        st->store_max = 0; /* nothing is written any more */
 }
 
 static void drop_released(State *st) {

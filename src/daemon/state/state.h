@@ -103,7 +103,8 @@ int state_flush(State *st);
 /* A descriptor that came from before and has no meaning: taken out of the store. */
 void state_drop_name(State *st, const char *name);
 
-/* Takes everything out of the store: nothing was started, so there is nothing to go on from. */
+/* Takes everything out of the store, and leaves nothing more there: nothing was started, or all has ended, so
+ * there is nothing to go on from. */
 void state_abandon(State *st);
 
 /* Writes everything anew, and removes Settings that nobody stands on any more.  Returns 0 or a negative errno. */
