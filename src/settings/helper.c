@@ -40,6 +40,7 @@ static void leave_only(int fd) {
 
 _Noreturn static void run_child(HelperFunction function, const void *userdata, int fd,
                                 pid_t parent) {
+        (void) prctl(PR_SET_DUMPABLE, 0); /* a core would be ours, and takes its time */
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(EXIT_FAILURE);

@@ -46,10 +46,15 @@ __attribute__((constructor)) static void open_counters(void) {
                 counters = map;
 }
 
+/* Of a thread that is being made the sanitizer must know the stack, or it gives up. */
+static bool is_in_other_thread(void) {
+        return __interceptor_malloc && gettid() != getpid();
+}
+
 static bool fails(void) {
         uint64_t left;
 
-        if (!counters)
+        if (!counters || is_in_other_thread())
                 return false;
 
         (void) __atomic_fetch_add(&counters->n_asked, 1, __ATOMIC_RELAXED);

@@ -199,8 +199,9 @@ def sweep(memory, attempt, normal):
     return n, len(ks)
 
 
+# With a name that somebody has to look up.
 ONE = '''
-    endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };
+    endpoints: { web: { listen_stream = "127.0.0.1:8080"; allow_users = ["root"]; }; };
     services: { site: { endpoints = ["web"]; exec_start = ["@TOY@"@SWITCH@]; type = "notify"; workers = 2;
                         restart_delay = "10ms"; restart_max_delay = "50ms"; timeout_start = "5s"; }; };
 '''
@@ -220,8 +221,8 @@ def test_f8_a_start_without_memory_fails_whole_or_succeeds(house, memory, show):
         while not deadline.is_over() and daemon.popen.poll() is None and not daemon.log.has("Ready: "):
             daemon.process.is_gone(0.005)
         if daemon.popen.poll() is None:
-            wait_answers(lambda: len(daemon.workers()), lambda found: found[-1] == 2, f"{k}: its workers are there")
-            assert get(8080).status == 200, k
+            wait_answers(lambda: len(daemon.workers()), lambda found: found[-1] == 2, f"{k}: its workers are there\n{daemon.log.text()}")
+            assert get(8080).status == 200, (k, daemon.log.text())
             status = daemon.stop()
             assert status == 0, (k, status, daemon.log.text())
             results["ran"] = results.get("ran", 0) + 1
