@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/runtime.h"
+#include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
@@ -423,7 +424,7 @@ static int on_leave_signal(sd_event_source *source, const struct signalfd_siginf
 int manager_run(Manager *m) {
         int r;
 
-        r = sd_event_loop(m->event);
+        r = loop_run(m->event);
         if (r < 0) {
                 log_error("The event loop failed: %s", strerror(-r));
                 return EXIT_FAILURE;
