@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/runtime.h"
+#include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
@@ -261,6 +262,7 @@ static void exit_if_empty(Manager *m) {
                 return;
 
         m->has_stopped = true;
+        state_abandon(m->state); /* whoever is started after us begins anew */
         if (m->n_cut > 0)
                 log_note(LOG_WARNING, MESSAGE_DAEMON_STOPPED,
                          "Stopped; %u workers did not end in time and were cut off", m->n_cut);
@@ -289,6 +291,16 @@ static void stop(Manager *m) {
         exit_if_empty(m);
 }
 
+/* Whoever told the one before us to stop may have told us as well, and means the same. */
+static void take_pending_stop(void) {
+        const struct timespec at_once = { 0 };
+        sigset_t mask;
+
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGTERM);
+        (void) sigtimedwait(&mask, /* info= */ NULL, &at_once);
+}
+
 int manager_resume(Manager *m) {
         Service *s, *next;
         int r;
@@ -296,6 +308,7 @@ int manager_resume(Manager *m) {
         r = strangers_new(m, &m->strangers);
         if (r < 0)
                 return r;
+        m->is_adopting = false;
 
         for (size_t i = 0; i < m->n_services; i++)
                 service_resume(m->services[i]);
@@ -310,9 +323,10 @@ int manager_resume(Manager *m) {
                    m->n_services);
         log_note(LOG_NOTICE, MESSAGE_DAEMON_GOES_ON, "Ready: %zu endpoints, %zu services go on",
                  m->n_endpoints, m->n_services);
-        if (m->must_stop)
+        if (m->must_stop) {
+                take_pending_stop();
                 stop(m);
-        else
+        } else
                 reload_if_changed(m);
         manager_do_chores(m);
         return 0;
@@ -411,7 +425,7 @@ static int on_leave_signal(sd_event_source *source, const struct signalfd_siginf
 int manager_run(Manager *m) {
         int r;
 
-        r = sd_event_loop(m->event);
+        r = loop_run(m->event);
         if (r < 0) {
                 log_error("The event loop failed: %s", strerror(-r));
                 return EXIT_FAILURE;

@@ -24,7 +24,7 @@ typedef struct Plan {
 } Plan;
 
 static void plan_done(Plan *p) {
-        for (size_t i = 0; p->endpoints && i < p->settings->n_endpoints; i++)
+        for (size_t i = 0; p->endpoints && p->are_new && i < p->settings->n_endpoints; i++)
                 if (p->are_new[i])
                         (void) endpoint_free(p->endpoints[i]);
         for (size_t i = 0; p->changes && i < p->settings->n_endpoints; i++)

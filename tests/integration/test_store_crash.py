@@ -10,7 +10,6 @@ import hostile
 import pytest
 from house import count, descriptors_of, get, wait_answers
 from test_crash import BAD_CONFIG, KEEPER, OK, Kept
-from test_crash_points import wait_running
 from test_faults_hostile import MEASURE, TWO
 from test_store import FLOOD, FLOODS, STORE, WORKER, given, kill_one, stored
 
@@ -51,7 +50,8 @@ def start(house, text, **options):
     environment = options.pop("environment", {})
     k = Kept(house.run(config(house, text, **options), environment=environment))
     k.log.wait("worker: ready")
-    wait_running(k.daemon)
+    wait_answers(lambda: k.daemon.ctl("wait", "site", "--for=running", "--timeout", "20s").returncode,
+                 lambda seen: seen[-1] == OK, "it is running")
     return k
 
 

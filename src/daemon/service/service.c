@@ -376,6 +376,7 @@ int service_add_generation(Service *s, Build *build, unsigned bank, Generation *
 
         s->last_number = g->number;
         s->banks[bank] = g;
+        held_forget(s, bank);
         *ret = g;
         return 0;
 }

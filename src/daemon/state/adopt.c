@@ -53,6 +53,15 @@ void legacy_done(Legacy *l) {
         *l = (Legacy){ 0 };
 }
 
+const char *legacy_error_text(int error) {
+        if (error == -EBADMSG)
+                return "it is damaged";
+        if (error == -EPROTONOSUPPORT)
+                return "it is of another version";
+
+        return reuse_strerror(error);
+}
+
 int legacy_take_fd(Legacy *l, const char *name) {
         for (size_t i = 0; i < l->n_fds; i++)
                 if (l->fds[i].fd >= 0 && strcmp(l->fds[i].name, name) == 0)
@@ -371,7 +380,7 @@ static int load_sockets_of(Adoption *a, const json_t *record) {
         r = state_endpoint_load_sockets(a, record, e);
         if (r >= 0 && !e->service)
                 r = state_endpoint_load_takers(a, record, e);
-        if (r < 0)
+        if (r < 0 && !a->manager->must_stop) /* else they were closed already */
                 log_error("Endpoint %s: its sockets could not be taken back: %s", e->settings->name,
                           reuse_strerror(r));
         return 0;
@@ -466,11 +475,9 @@ int adopt(Manager *m, Legacy *legacy) {
         log_problems(&problems);
         count_records(m->state);
         (void) TAKE_PTR(legacy->log);
-        if (r >= 0)
-                m->is_adopting = false;
-        else
+        if (r < 0)
                 log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
                          "Cannot go on where the daemon before stopped: %s",
-                         why ?: reuse_strerror(r));
+                         why ?: legacy_error_text(r));
         return r;
 }

@@ -212,18 +212,32 @@ void state_drop_name(State *st, const char *name) {
                 (void) above_unstore(st->manager->above, name); /* else the next one does it */
 }
 
-void state_abandon(State *st) {
-        char name[STATE_NAME_SIZE];
+static int unstore(const State *st, uint64_t name) {
+        char text[STATE_NAME_SIZE];
 
+        state_unpack_name(name, text);
+        return above_unstore(st->manager->above, text);
+}
+
+/* Where nobody reads, it is not tried thousands of times. */
+static void unstore_all(const State *st, StateNames *names) {
+        while (names->n > 0 && unstore(st, names->items[names->n - 1]) >= 0)
+                names->n--;
+        names->n = 0;
+}
+
+/* The log last: who is killed before that has a successor who stops as well, and does the rest. */
+void state_abandon(State *st) {
         if (st->store_max == 0)
                 return;
 
+        unstore_all(st, &st->released);
+        unstore_all(st, &st->unstored);
         for (size_t fd = 0; fd < st->n_fds; fd++)
-                if (st->names[fd] != 0) {
-                        state_unpack_name(st->names[fd], name);
-                        (void) above_unstore(st->manager->above, name);
-                }
+                if (st->names[fd] != 0)
+                        (void) unstore(st, st->names[fd]);
         (void) above_unstore(st->manager->above, STATE_STORE_NAME);
+        st->store_max = 0; /* nothing is written any more */
 }
 
 static void drop_released(State *st) {
@@ -231,11 +245,8 @@ static void drop_released(State *st) {
         size_t n = 0;
 
         while (n < names->n) {
-                char name[STATE_NAME_SIZE];
-
-                state_unpack_name(names->items[n], name);
                 CRASH_POINT("unstore");
-                if (above_unstore(st->manager->above, name) < 0)
+                if (unstore(st, names->items[n]) < 0)
                         break;
                 n++;
                 st->n_stored -= st->n_stored > 0;

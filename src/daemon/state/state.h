@@ -126,7 +126,8 @@ int state_names_put(StateNames *names, uint64_t name);
 uint64_t state_read_name(const char *name);
 void state_unpack_name(uint64_t packed, char ret[static STATE_NAME_SIZE]);
 
-/* Takes everything out of the store: nothing was started, so there is nothing to go on from. */
+/* Takes everything out of the store, and leaves nothing more there: nothing was started, or all has ended, so
+ * there is nothing to go on from. */
 void state_abandon(State *st);
 
 /* Writes everything anew, and removes Settings that nobody stands on any more.  Returns 0 or a negative errno. */
