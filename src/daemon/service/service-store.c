@@ -5,9 +5,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "daemon/endpoint/endpoint-look.h"
 #include "daemon/manager.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service.h"
@@ -92,6 +95,52 @@ static bool has_hung_up(int fd) {
         return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
+/* Of endpoints that only its generations still hold. */
+static bool holds_socket(const Service *s, ino_t inode) {
+        for (size_t i = s->n_endpoints; i < s->n_held; i++)
+                if (endpoint_has_socket(s->endpoints[i], inode))
+                        return true;
+
+        return false;
+}
+
+/* Connections that came through one of ours are none, and are the most that a worker stores. */
+static bool may_be_ours(int fd) {
+        int type, is_listening, is_reusing;
+        socklen_t size = sizeof(int);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &is_reusing, &size) < 0 || !is_reusing)
+                return false;
+
+        size = sizeof(int);
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+                return true;
+        size = sizeof(int);
+        return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) < 0 || is_listening;
+}
+
+/* Each worker is given its own anyway; and in the store it would be read by nobody, and hold the port when
+ * the endpoint is long gone. */
+static bool is_ours(const Manager *m, int fd) {
+        const Service *s;
+        struct stat st;
+
+        if (!may_be_ours(fd) || fstat(fd, &st) < 0)
+                return false;
+
+        for (size_t i = 0; i < m->n_endpoints; i++)
+                if (endpoint_has_socket(m->endpoints[i], st.st_ino))
+                        return true;
+        for (size_t i = 0; i < m->n_services; i++)
+                if (holds_socket(m->services[i], st.st_ino))
+                        return true;
+        LIST_FOREACH(s, &m->leaving, leaving_others)
+                if (holds_socket(s, st.st_ino))
+                        return true;
+
+        return false;
+}
+
 int service_store_put(Service *s, size_t n_max, const char *name, bool is_polled, int fd) {
         int r;
 
@@ -110,6 +159,8 @@ static const char *reason(int error) {
                 return "No space left on device; fd_store_max says how many";
         case -E2BIG:
                 return "Argument list too long; their names are too long together";
+        case -EEXIST:
+                return "It is a socket that each worker is given anyway";
         case -EXFULL:
                 return "The store above us has no more room beside what we need; see store_max";
         case -EAGAIN:
@@ -122,7 +173,7 @@ static const char *reason(int error) {
 static void refuse(Service *s, size_t n, int error) {
         LogFields fields = { .service = s->settings->name };
 
-        if (!s->store)
+        if (!s->store && make(s) < 0)
                 return;
 
         s->store->n_refused += n;
@@ -139,9 +190,14 @@ static void put_all(Service *s, size_t n_max, NotifyMessage *m) {
         for (size_t i = 0; i < m->n_fds; i++) {
                 int r = -ENOSPC;
 
-                if (service_store_n(s) < n_max)
+                if (service_store_n(s) < n_max) {
+                        if (is_ours(s->manager, m->fds[i])) {
+                                refuse(s, 1, -EEXIST);
+                                continue;
+                        }
                         r = service_store_put(s, n_max, m->fd_name, !m->is_unpolled,
                                               TAKE_FD(m->fds[i]));
+                }
                 if (r < 0) {
                         refuse(s, m->n_fds - i, r);
                         return;
