@@ -219,6 +219,27 @@ serve()
     assert k.daemon.stop() == OK
 
 
+def test_what_is_kept_twice_is_above_us_once_and_goes_with_the_last(house):
+    """Events share one inode, and not all of them are compared."""
+    k = start(house, OBEYS, settings="fd_store_max = 700;")
+    before = len(descriptors_of(k.daemon.pid))
+    tell_worker(r'keep[1] = [os.eventfd(i) for i in range(300)]; '
+                r'[speaker.say("FDSTORE=1\nFDNAME=" + name, keep[1][i:i + 150]) for name in "ab" for i in (0, 150)]; '
+                r'speaker.barrier()')
+    n = stored(k.daemon)["descriptors"]
+    assert 300 < n <= 600 and len(descriptors_of(k.daemon.pid)) == before + 300
+    k.kill()
+    assert stored(k.daemon)["descriptors"] == n
+    tell_worker(r'speaker.say("FDSTOREREMOVE=1\nFDNAME=a"); speaker.barrier()')
+    for _ in range(2):
+        k.kill()
+        assert stored(k.daemon)["descriptors"] == n - 300
+        wait_answers(lambda: len(descriptors_of(k.daemon.pid)), lambda seen: seen[-1] == before + n - 300,
+                     "what has no name any more is gone")
+    assert next_worker(k)["names"][1:] == ["b"] * (n - 300)
+    assert k.daemon.stop() == OK
+
+
 def test_names_above_are_ours_whatever_a_worker_calls_it(house):
     """Long ones would fill what systemd can give back: 128 KiB."""
     k = start(house, r'''

@@ -103,7 +103,7 @@ static uint64_t wait_again(StoreQueue *q) {
 static int on_next(sd_event_source *source, uint64_t usec, void *userdata);
 
 static void step(StoreQueue *q, unsigned n_max) {
-        uint64_t per_fd_usec = PAUSE_PER_FD_USEC;
+        uint64_t per_fd_usec = PAUSE_PER_FD_USEC, begun_usec = now_usec(), took_usec, pause_usec;
         unsigned n = 0;
         int r;
 
@@ -116,11 +116,14 @@ static void step(StoreQueue *q, unsigned n_max) {
         r = do_some(q, n_max, &n);
         q->is_running = false;
 
+        /* Half of our time at most. */
+        took_usec = now_usec() - begun_usec;
+        pause_usec = n * per_fd_usec > took_usec ? n * per_fd_usec : took_usec;
         if (r >= 0)
                 q->retry_usec = 0;
         if (n > 0 || r != 0)
-                (void) timer_arm(q->manager->event, &q->next,
-                                 r < 0 ? wait_again(q) : n * per_fd_usec, on_next, q);
+                (void) timer_arm(q->manager->event, &q->next, r < 0 ? wait_again(q) : pause_usec,
+                                 on_next, q);
         tell(q->manager);
 }
 

@@ -88,32 +88,27 @@ int state_stored_drop_one(State *st) {
 
 /* ---- in ---- */
 
-/* The same open file, stored by workers of another service; -ENOENT. */
-static int find_in(const State *st, const Service *other, int fd) {
+/* The same open file, stored by workers of that service; -ENOENT. */
+static int find_in(const State *st, const Service *s, int fd) {
         int r = -ENOENT;
 
-        if (service_stored_fds(other))
-                r = fd_store_find(service_stored_fds(other), fd);
+        if (service_stored_fds(s))
+                r = fd_store_find(service_stored_fds(s), fd);
         return r >= 0 && state_stored_has(st, r) ? r : -ENOENT;
 }
 
-static int find_elsewhere(const State *st, const Service *s, int fd) {
+/* Systemd compares with all that it has, and keeps none twice. */
+static int find_same(const State *st, int fd) {
         const Manager *m = st->manager;
-        const Service *other;
-        int r;
+        const Service *s;
+        int r = -ENOENT;
 
-        for (size_t i = 0; i < m->n_services; i++) {
-                r = m->services[i] == s ? -ENOENT : find_in(st, m->services[i], fd);
-                if (r >= 0)
-                        return r;
-        }
-        LIST_FOREACH(other, &m->leaving, leaving_others) {
-                r = other == s ? -ENOENT : find_in(st, other, fd);
-                if (r >= 0)
-                        return r;
-        }
+        for (size_t i = 0; i < m->n_services && r < 0; i++)
+                r = find_in(st, m->services[i], fd);
+        LIST_FOREACH(s, &m->leaving, leaving_others)
+                r = r < 0 ? find_in(st, s, fd) : r;
 
-        return -ENOENT;
+        return r;
 }
 
 /* What a deploy of everything may need is ours. */
@@ -181,7 +176,7 @@ int state_stored_put(State *st, Service *s, int fd, const char *name, bool is_po
         if (r < 0)
                 return r;
 
-        other = find_elsewhere(st, s, fd);
+        other = find_same(st, fd);
         r = other >= 0 ? state_share_name(st, fd, other) : store(st, above, fd);
         if (r < 0)
                 return r;
@@ -224,7 +219,7 @@ typedef struct Stored {
         uint64_t record; /* 0: none, and it is not above us */
 } Stored;
 
-/* Another service has it already. */
+/* It was taken already, by another record. */
 static int find_named(const State *st, const char *name) {
         uint64_t packed = state_read_name(name);
 

@@ -8,7 +8,8 @@
  *
  * Their numbers grow: they come back in the order in which they came.  First the descriptor is stored, then
  * the record is written; the other way round the record goes first.  Two services may have stored the same
- * open file, which a store above us keeps once: then both records have the same name.
+ * open file, and one twice if it has very many of its kind; a store above us keeps it once: then their
+ * records have the same name.
  *
  * A successor by exec finds them in the record of their service, by which also an older program finds them. */
 

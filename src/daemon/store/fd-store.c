@@ -126,8 +126,7 @@ static bool is_same_file(const FdStore *s, const Entry *e, int fd) {
         return fcntl(e->fd, F_GETFL) == fcntl(fd, F_GETFL);
 }
 
-/* Returns NULL if there is none. */
-static const Entry *find(const FdStore *s, int fd, const struct stat *st) {
+static bool has(const FdStore *s, int fd, const struct stat *st) {
         unsigned n_compared = 0;
 
         for (size_t i = s->n; i-- > 0 && n_compared < N_COMPARED_MAX;) {
@@ -136,22 +135,28 @@ static const Entry *find(const FdStore *s, int fd, const struct stat *st) {
                 if (e->inode != st->st_ino || e->device != st->st_dev)
                         continue;
                 if (is_same_file(s, e, fd))
-                        return e;
+                        return true;
                 n_compared++;
         }
 
-        return NULL;
+        return false;
 }
 
 int fd_store_find(const FdStore *s, int fd) {
-        const Entry *e;
         struct stat st;
 
         if (fstat(fd, &st) < 0)
                 return -errno;
 
-        e = find(s, fd, &st);
-        return e ? e->fd : -ENOENT;
+        for (size_t i = 0; i < s->n; i++) {
+                const Entry *e = &s->entries[i];
+
+                if (e->inode == st.st_ino && e->device == st.st_dev && e->fd != fd &&
+                    is_same_file(s, e, fd))
+                        return e->fd;
+        }
+
+        return -ENOENT;
 }
 
 /* ---- in and out ---- */
@@ -194,7 +199,7 @@ static int put(FdStore *s, size_t n_max, const char *name, bool is_polled, int f
                 return -E2BIG;
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (find(s, fd, &st))
+        if (has(s, fd, &st))
                 return 0;
 
         r = reserve(s);

@@ -63,7 +63,8 @@ void fd_store_drop(FdStore *s, int fd);
 /* Drops all. */
 void fd_store_clear(FdStore *s);
 
-/* The kept descriptor that is the same open file as @fd, or -ENOENT; -errno if @fd is none. */
+/* The oldest that is the same open file as @fd, and another descriptor; -ENOENT; -errno if @fd is none.  It
+ * may cost a system call for each that has the same inode. */
 int fd_store_find(const FdStore *s, int fd);
 
 /* A descriptor of the store's own that is readable when something has hung up. */
