@@ -21,6 +21,7 @@
 #include "base/runtime.h"
 #include "daemon/above.h"
 #include "daemon/keeper-start.h"
+#include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/store/fd-message.h"
 #include "daemon/store/fd-store.h"
@@ -537,7 +538,7 @@ int keeper_run(char *const argv[], unsigned store_max) {
         r = open_all(&k);
         if (r >= 0) {
                 start_daemon(&k);
-                r = sd_event_loop(k.event);
+                r = loop_run(k.event);
         }
         if (r < 0) {
                 log_error("The keeper cannot go on: %s", strerror(-r));

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/runtime.h"
+#include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
@@ -330,21 +331,13 @@ int manager_resume(Manager *m) {
         return 0;
 }
 
-static bool has_generations(const Service *s) {
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (s->banks[bank])
-                        return true;
-
-        return false;
-}
-
 static int on_chores(sd_event_source *source, void *userdata) {
         Manager *m = userdata;
         Service *s, *next;
 
         for (s = LIST_FIRST(&m->leaving); s; s = next) {
                 next = LIST_NEXT(s, leaving_others);
-                if (!has_generations(s))
+                if (!service_has_generations(s))
                         (void) service_free(s);
         }
 
@@ -423,7 +416,7 @@ static int on_leave_signal(sd_event_source *source, const struct signalfd_siginf
 int manager_run(Manager *m) {
         int r;
 
-        r = sd_event_loop(m->event);
+        r = loop_run(m->event);
         if (r < 0) {
                 log_error("The event loop failed: %s", strerror(-r));
                 return EXIT_FAILURE;

@@ -34,6 +34,14 @@ Generation *service_current(const Service *s) {
         return s->banks[s->front];
 }
 
+bool service_has_generations(const Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        return true;
+
+        return false;
+}
+
 const Generation *service_checked_generation(const Service *s) {
         return s->deploy && s->front != s->deploy->new_bank ? s->deploy->new : NULL;
 }
@@ -376,6 +384,7 @@ int service_add_generation(Service *s, Build *build, unsigned bank, Generation *
 
         s->last_number = g->number;
         s->banks[bank] = g;
+        held_forget(s, bank);
         *ret = g;
         return 0;
 }

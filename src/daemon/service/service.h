@@ -139,6 +139,9 @@ void service_kill(Service *s);
 /* The generation that visitors go to; NULL: asleep or stopped. */
 Generation *service_current(const Service *s);
 
+/* Whether anybody of it is in any bank. */
+bool service_has_generations(const Service *s);
+
 /* The one that the door to the bank leads to, NULL: none is being checked. */
 const Generation *service_checked_generation(const Service *s);
 
