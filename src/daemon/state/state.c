@@ -155,20 +155,30 @@ void state_drop_name(State *st, const char *name) {
                 (void) above_unstore(st->manager->above, name); /* else the next one does it */
 }
 
-/* The log last: who is killed before that has a successor who stops as well, and does the rest. */
-void state_abandon(State *st) {
+static int drop(const State *st, uint64_t packed) {
         char name[STATE_NAME_SIZE];
 
-        for (size_t i = 0; i < st->n_released; i++) {
-                unpack_name(st->released[i], name);
-                state_drop_name(st, name);
-        }
-        for (size_t fd = 0; fd < st->n_fds; fd++)
-                if (st->names[fd] != 0 && is_for_store((char) (st->names[fd] & UINT8_MAX))) {
-                        unpack_name(st->names[fd], name);
-                        state_drop_name(st, name);
-                }
-        state_drop_name(st, STATE_STORE_NAME);
+        unpack_name(packed, name);
+        return above_unstore(st->manager->above, name);
+}
+
+/* The log last: who is killed before that has a successor who stops as well, and does the rest.  So has who
+ * is not listened to, and does not wait for each anew. */
+static int drop_all(const State *st) {
+        int r = 0;
+
+        for (size_t i = 0; i < st->n_released && r >= 0; i++)
+                r = drop(st, st->released[i]);
+        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++)
+                if (st->names[fd] != 0 && is_for_store((char) (st->names[fd] & UINT8_MAX)))
+                        r = drop(st, st->names[fd]);
+
+        return r < 0 ? r : above_unstore(st->manager->above, STATE_STORE_NAME);
+}
+
+void state_abandon(State *st) {
+        if (state_has_store(st))
+                (void) drop_all(st);
 
         st->n_released = 0;
         st->store_max = 0; /* nothing is written any more */
@@ -178,11 +188,8 @@ static void drop_released(State *st) {
         size_t n = 0;
 
         while (n < st->n_released) {
-                char name[STATE_NAME_SIZE];
-
-                unpack_name(st->released[n], name);
                 CRASH_POINT("unstore");
-                if (above_unstore(st->manager->above, name) < 0)
+                if (drop(st, st->released[n]) < 0)
                         break;
                 n++;
                 st->n_stored -= st->n_stored > 0;
