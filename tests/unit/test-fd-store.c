@@ -56,10 +56,10 @@ static void descriptors_are_kept_in_the_order_in_which_they_came(void **state) {
         assert_int_equal(fd_store_put(s, 9, "b", true, file()), 1);
         assert_names(s, "b stored a b ");
 
-        assert_int_equal(fd_store_remove(s, "b"), 2);
-        assert_int_equal(fd_store_remove(s, "b"), 0);
+        assert_int_equal(fd_store_remove(s, "b", SIZE_MAX), 2);
+        assert_int_equal(fd_store_remove(s, "b", SIZE_MAX), 0);
         assert_names(s, "stored a ");
-        assert_int_equal(fd_store_remove(s, NULL), 1);
+        assert_int_equal(fd_store_remove(s, NULL, SIZE_MAX), 1);
         assert_names(s, "a ");
 }
 
@@ -117,7 +117,7 @@ static void names_that_could_not_be_handed_over_are_refused(void **state) {
         assert_int_equal(n, NAMES_BYTES / sizeof(name) + 1); /* 16 of 256 bytes */
         assert_int_equal(fd_store_put(s, 1000, "y", true, file()), -E2BIG);
 
-        (void) fd_store_remove(s, name);
+        (void) fd_store_remove(s, name, SIZE_MAX);
         assert_int_equal(fd_store_put(s, 1000, "y", true, file()), 1);
 
         assert_true(fd_name_is_valid(""));
@@ -158,7 +158,7 @@ static void what_was_removed_is_not_watched_any_more(void **state) {
         held = dup(ends[0]);
         number = ends[0];
         assert_int_equal(fd_store_put(s, 9, "a", true, ends[0]), 1);
-        assert_int_equal(fd_store_remove(s, "a"), 1);
+        assert_int_equal(fd_store_remove(s, "a", SIZE_MAX), 1);
 
         /* another takes its number */
         assert_int_equal(fcntl(held, F_DUPFD_CLOEXEC, 100) >= 0 && close(100) == 0, 1);

@@ -371,6 +371,7 @@ void service_on_generation_gone(Service *s, Generation *g) {
 void service_resume(Service *s) {
         LogFields fields = service_fields(s);
 
+        service_store_resume(s);
         service_sockets_resume(s);
         if (s->is_listening)
                 service_put_readers(s);

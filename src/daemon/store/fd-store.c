@@ -126,7 +126,8 @@ static bool is_same_file(const FdStore *s, const Entry *e, int fd) {
         return fcntl(e->fd, F_GETFL) == fcntl(fd, F_GETFL);
 }
 
-static bool has(const FdStore *s, int fd, const struct stat *st) {
+/* Returns NULL if there is none. */
+static const Entry *find(const FdStore *s, int fd, const struct stat *st) {
         unsigned n_compared = 0;
 
         for (size_t i = s->n; i-- > 0 && n_compared < N_COMPARED_MAX;) {
@@ -135,11 +136,22 @@ static bool has(const FdStore *s, int fd, const struct stat *st) {
                 if (e->inode != st->st_ino || e->device != st->st_dev)
                         continue;
                 if (is_same_file(s, e, fd))
-                        return true;
+                        return e;
                 n_compared++;
         }
 
-        return false;
+        return NULL;
+}
+
+int fd_store_find(const FdStore *s, int fd) {
+        const Entry *e;
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+
+        e = find(s, fd, &st);
+        return e ? e->fd : -ENOENT;
 }
 
 /* ---- in and out ---- */
@@ -182,7 +194,7 @@ static int put(FdStore *s, size_t n_max, const char *name, bool is_polled, int f
                 return -E2BIG;
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (has(s, fd, &st))
+        if (find(s, fd, &st))
                 return 0;
 
         r = reserve(s);
@@ -240,12 +252,26 @@ static size_t pack(FdStore *s) {
         return n_gaps;
 }
 
-size_t fd_store_remove(FdStore *s, const char *name) {
-        for (size_t i = 0; i < s->n; i++)
-                if (strcmp(s->entries[i].name, name ?: FD_STORE_DEFAULT_NAME) == 0)
+size_t fd_store_remove(FdStore *s, const char *name, size_t n_max) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n && n < n_max; i++)
+                if (strcmp(s->entries[i].name, name ?: FD_STORE_DEFAULT_NAME) == 0) {
                         drop(s, &s->entries[i]);
+                        n++;
+                }
 
         return pack(s);
+}
+
+void fd_store_drop(FdStore *s, int fd) {
+        for (size_t i = 0; i < s->n; i++)
+                if (s->entries[i].fd == fd) {
+                        drop(s, &s->entries[i]);
+                        break;
+                }
+
+        (void) pack(s);
 }
 
 void fd_store_clear(FdStore *s) {
