@@ -152,11 +152,21 @@ static CtlResult tell_unreachable(const Ctl *c, const char *path, int error) {
         return CTL_NOT_REACHABLE;
 }
 
+/* Whether it is the event of a change of that service as a whole; its workers have their own. */
+static bool is_event_of(sd_bus_message *m, const char *service) {
+        const char *type, *name;
+
+        return sd_bus_message_is_signal(m, CLIENT_MANAGER, "Event") > 0 &&
+               sd_bus_message_read(m, "ttss", NULL, NULL, &type, &name) > 0 &&
+               strcmp(type, "service") == 0 && strcmp(name, service) == 0;
+}
+
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         Ctl *c = userdata;
         uint8_t type;
 
-        if (sd_bus_message_get_type(m, &type) >= 0 && type == SD_BUS_MESSAGE_SIGNAL)
+        if (sd_bus_message_get_type(m, &type) >= 0 && type == SD_BUS_MESSAGE_SIGNAL &&
+            (!c->news_of || is_event_of(m, c->news_of)))
                 c->has_news = true;
         return 0;
 }

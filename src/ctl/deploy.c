@@ -208,6 +208,7 @@ static CtlResult follow(Ctl *c, const char *name, const char *id) {
         CtlResult r;
 
         c->may_come_back = true;
+        c->news_of = name;
         for (;;) {
                 _cleanup_(deploy_now_done) DeployNow now = { 0 };
                 const char *state = "";

@@ -332,21 +332,13 @@ int manager_resume(Manager *m) {
         return 0;
 }
 
-static bool has_generations(const Service *s) {
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (s->banks[bank])
-                        return true;
-
-        return false;
-}
-
 static int on_chores(sd_event_source *source, void *userdata) {
         Manager *m = userdata;
         Service *s, *next;
 
         for (s = LIST_FIRST(&m->leaving); s; s = next) {
                 next = LIST_NEXT(s, leaving_others);
-                if (!has_generations(s))
+                if (!service_has_generations(s))
                         (void) service_free(s);
         }
 

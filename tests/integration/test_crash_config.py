@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from crash_config import MISHAPS, SAID
-from house import toy, wait_workers
+from house import toy, wait_answers, wait_workers
 from test_crash import OK, start
 
 
@@ -32,5 +32,5 @@ def test_the_settings_of_before_stay_in_force(house, happen):
     path.write_text(text.replace("workers = 2", "workers = 3"))
     assert k.daemon.ctl("reload").returncode == OK
     assert k.daemon.ctl("restart", "site").returncode == OK
-    assert len(k.workers()) == 3
+    wait_answers(lambda: len(k.workers()), lambda seen: seen[-1] == 3, "three workers, and none of before")
     assert k.daemon.stop() == OK

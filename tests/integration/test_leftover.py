@@ -6,8 +6,8 @@ import signal
 
 import pytest
 from house import Process, Request, get, toy
-from state_file import DAMAGES, StateFile
-from test_crash import OK, alive, start
+from damage import DAMAGES, LeftState
+from test_crash import FAILED, OK, alive, start
 
 WITHOUT = "workers serve on without a daemon"
 
@@ -17,7 +17,7 @@ def damage(k, how):
     damage_it, message = DAMAGES[how]
     with Process(k.pid()) as daemon:
         daemon.kill(signal.SIGSTOP)
-        state = StateFile(daemon.pid)
+        state = LeftState(daemon.pid)
         damage_it(state)
         daemon.kill(signal.SIGKILL)
     k.log.wait(message)
@@ -31,7 +31,8 @@ def test_workers_serve_on_until_one_comes_that_can_go_on(house, how):
     workers, sockets = k.workers(), k.sockets()
     state = damage(k, how)
     # It is tried again, later each time.
-    delays = [int(k.log.wait(r"before it was ready; it is started again in (\d+)ms", times=n).group(1)) for n in (1, 2, 3)]
+    pattern = r"before it was ready; it is started again in (\d+)ms"
+    delays = [int(k.log.wait(pattern, times=n).group(1)) for n in (1, 2, 3)]
     assert delays == [100, 200, 400]
     assert alive(workers) and {get(8080).pid for _ in range(20)} <= set(workers)
     state.mend()
@@ -53,3 +54,16 @@ def test_who_is_told_to_stop_ends_the_workers_in_order(house, how):
     assert k.daemon.wait() == OK
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
     assert k.log.has("2 workers of the daemon before us are asked to end") and not k.log.has("left workers behind")
+
+
+def test_told_again_it_kills_them(house):
+    k = start(house, toy(["--deaf"], workers=2))
+    workers = k.workers()
+    damage(k, "magic")
+    k.daemon.signal(signal.SIGTERM)
+    k.log.wait("2 workers of the daemon before us are asked to end")
+    k.log.wait("toy: .* ignores signal", times=2)
+    k.daemon.signal(signal.SIGTERM)
+    assert k.daemon.wait() == FAILED
+    assert k.log.has("2 workers did not end in time and were cut off")
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)

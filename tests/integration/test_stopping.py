@@ -8,7 +8,7 @@ import time
 import pytest
 from crash import Tracer
 from house import Process, Request, count, get, toy, wait_answers
-from test_crash import FAILED, OK, start
+from test_crash import FAILED, OK, Kept, kept, start
 
 STOPPED = 'timeout_stop = "%s"; kill_signal = "SIGTERM";'
 
@@ -82,7 +82,11 @@ def test_who_was_told_and_died_before_it_could_begin(house):
 
 def end_at(house, n):
     """A stop with the daemon killed at its n-th call; returns where, and what the keeper ended with."""
-    k = start(house, toy(workers=2, service=STOPPED % "60s"))
+    # Who is traced is not searched for leaks.
+    daemon = house.run(kept(toy(workers=2, service=STOPPED % "60s")),
+                       environment={"ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=0"})
+    k = Kept(daemon)
+    k.wait_running()
     request = Request(8080, "/sleep/100")
     request.wait_sent()
     tracer = Tracer(house.build, k.pid(), n)

@@ -5,7 +5,7 @@ import signal
 import pytest
 from booted import UNIT, Booted
 from house import DEADLINE, Process, Request, get
-from state_file import DAMAGES, StateFile
+from damage import DAMAGES, LeftState
 
 WITHOUT = "2 workers serve on without a daemon"
 
@@ -16,7 +16,7 @@ def damage(box, k, how):
     log = box.follow_journal("--unit", UNIT)
     with Process(k.pid()) as daemon:
         daemon.kill(signal.SIGSTOP)
-        state = StateFile(daemon.pid)
+        state = LeftState(daemon.pid)
         damage_it(state)
         daemon.kill(signal.SIGKILL)
     log.wait(message)

@@ -58,6 +58,8 @@ const char *legacy_error_text(int error) {
                 return "it is damaged";
         if (error == -EPROTONOSUPPORT)
                 return "it is of another version";
+        if (error == -EPERM)
+                return "it belongs to another user";
 
         return reuse_strerror(error);
 }

@@ -219,24 +219,35 @@ static int unstore(const State *st, uint64_t name) {
         return above_unstore(st->manager->above, text);
 }
 
-/* Where nobody reads, it is not tried thousands of times. */
-static void unstore_all(const State *st, StateNames *names) {
-        while (names->n > 0 && unstore(st, names->items[names->n - 1]) >= 0)
-                names->n--;
+static int unstore_all(const State *st, StateNames *names) {
+        int r = 0;
+
+        while (names->n > 0 && r >= 0)
+                r = unstore(st, names->items[--names->n]);
+
         names->n = 0;
+        return r;
 }
 
-/* The log last: who is killed before that has a successor who stops as well, and does the rest. */
-void state_abandon(State *st) {
-        if (st->store_max == 0)
-                return;
+/* The log last: who is killed before that has a successor who stops as well, and does the rest.  So has who
+ * is not listened to, and does not wait for each anew. */
+static int drop_all(State *st) {
+        int r = unstore_all(st, &st->released);
 
-        unstore_all(st, &st->released);
-        unstore_all(st, &st->unstored);
-        for (size_t fd = 0; fd < st->n_fds; fd++)
+        if (r >= 0)
+                r = unstore_all(st, &st->unstored);
+        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++)
                 if (st->names[fd] != 0)
-                        (void) unstore(st, st->names[fd]);
-        (void) above_unstore(st->manager->above, STATE_STORE_NAME);
+                        r = unstore(st, st->names[fd]);
+
+        return r < 0 ? r : above_unstore(st->manager->above, STATE_STORE_NAME);
+}
+
+void state_abandon(State *st) {
+        if (state_has_store(st))
+                (void) drop_all(st);
+
+        st->released.n = st->unstored.n = 0;
         st->store_max = 0; /* nothing is written any more */
 }
 

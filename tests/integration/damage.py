@@ -12,7 +12,7 @@ RECORD = struct.Struct("=IIIIQ")                # checksum, size of the key, siz
 FIRST, HALF_SIZE = 4096, 1 << 40
 
 
-class StateFile:
+class LeftState:
     """The memfd of that daemon, which outlives it here."""
 
     def __init__(self, pid):
@@ -75,9 +75,9 @@ class StateFile:
 
 # How it is damaged, and what the daemon says of it.
 DAMAGES = {
-    "magic": (StateFile.lose_magic, "it is damaged"),
-    "format": (StateFile.become_of_another_format, "it is of another version"),
-    "first record": (StateFile.lose_first_record, "it is damaged"),
-    "version": (StateFile.become_of_another_version, "the state of reuseportd 9.9 has version 99"),
-    "field": (StateFile.lose_a_field, "it is damaged"),
+    "magic": (LeftState.lose_magic, "it is damaged"),
+    "format": (LeftState.become_of_another_format, "it is (of another version|written in format 99)"),
+    "first record": (LeftState.lose_first_record, "it is damaged"),
+    "version": (LeftState.become_of_another_version, "reuseportd 9.9 .*has version 99"),
+    "field": (LeftState.lose_a_field, "(it|its record daemon) is damaged"),
 }
