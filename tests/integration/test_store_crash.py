@@ -66,6 +66,12 @@ def kept_files(k):
                for target in descriptors_of(k.daemon.pid).values())
 
 
+def n_kept(k):
+    """Descriptors of the keeper, once they do not change any more: of a start it learns a little later."""
+    return wait_answers(lambda: len(descriptors_of(k.daemon.pid)),
+                        lambda seen: len(seen) > 4 and len(set(seen[-5:])) == 1, "the keeper's store rests")[-1]
+
+
 def wait_kept_files(k, n):
     wait_answers(lambda: kept_files(k), lambda seen: seen[-1] == n, f"{n} files in the store above")
 
@@ -128,7 +134,7 @@ def test_what_was_removed_does_not_come_back(house):
 
 def test_what_hangs_up_while_the_daemon_is_away_is_dropped(house):
     k = start(house, OBEYS)
-    before = len(descriptors_of(k.daemon.pid))
+    before = n_kept(k)
     tell_worker(r'keep[1] = [socket.socketpair() for _ in range(3)]; '
                 r'[speaker.say("FDSTORE=1\nFDNAME=" + name, [keep[1][i][0].fileno()]) '
                 r'for i, name in enumerate(("hung", "left\nFDPOLL=0", "stays"))]; speaker.barrier()')
