@@ -208,7 +208,7 @@ serve()
         return [k.daemon.ask("status", name)["store"]["descriptors"] for name in ("site", "more")]
 
     k.log.wait("worker: ready", times=2)
-    before = len(descriptors_of(k.daemon.pid))
+    before = n_kept(k)
     for way in ("kill", "reexec", "kill"):
         if way == "kill":
             k.kill()
@@ -228,7 +228,7 @@ serve()
 def test_what_is_kept_twice_is_above_us_once_and_goes_with_the_last(house):
     """Events share one inode, and not all of them are compared."""
     k = start(house, OBEYS, settings="fd_store_max = 700;")
-    before = len(descriptors_of(k.daemon.pid))
+    before = n_kept(k)
     tell_worker(r'keep[1] = [os.eventfd(i) for i in range(300)]; '
                 r'[speaker.say("FDSTORE=1\nFDNAME=" + name, keep[1][i:i + 150]) for name in "ab" for i in (0, 150)]; '
                 r'speaker.barrier()')
