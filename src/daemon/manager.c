@@ -18,9 +18,11 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/runtime.h"
+#include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
+#include "daemon/service/store-queue.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/crash-point.h"
@@ -261,6 +263,7 @@ static void exit_if_empty(Manager *m) {
                 return;
 
         m->has_stopped = true;
+        state_abandon(m->state); /* whoever is started after us begins anew */
         if (m->n_cut > 0)
                 log_note(LOG_WARNING, MESSAGE_DAEMON_STOPPED,
                          "Stopped; %u workers did not end in time and were cut off", m->n_cut);
@@ -289,6 +292,16 @@ static void stop(Manager *m) {
         exit_if_empty(m);
 }
 
+/* Whoever told the one before us to stop may have told us as well, and means the same. */
+static void take_pending_stop(void) {
+        const struct timespec at_once = { 0 };
+        sigset_t mask;
+
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGTERM);
+        (void) sigtimedwait(&mask, /* info= */ NULL, &at_once);
+}
+
 int manager_resume(Manager *m) {
         Service *s, *next;
         int r;
@@ -314,21 +327,14 @@ int manager_resume(Manager *m) {
                    m->n_services);
         log_note(LOG_NOTICE, MESSAGE_DAEMON_GOES_ON, "Ready: %zu endpoints, %zu services go on",
                  m->n_endpoints, m->n_services);
-        if (m->must_stop)
+        if (m->must_stop) {
+                take_pending_stop();
                 stop(m);
-        else
+        } else
                 reload_if_changed(m);
         manager_do_chores(m);
         (void) malloc_trim(0); /* what was read is several times what was made of it */
         return 0;
-}
-
-static bool has_generations(const Service *s) {
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (s->banks[bank])
-                        return true;
-
-        return false;
 }
 
 static int on_chores(sd_event_source *source, void *userdata) {
@@ -337,7 +343,7 @@ static int on_chores(sd_event_source *source, void *userdata) {
 
         for (s = LIST_FIRST(&m->leaving); s; s = next) {
                 next = LIST_NEXT(s, leaving_others);
-                if (!has_generations(s))
+                if (!service_has_generations(s))
                         (void) service_free(s);
         }
 
@@ -416,7 +422,7 @@ static int on_leave_signal(sd_event_source *source, const struct signalfd_siginf
 int manager_run(Manager *m) {
         int r;
 
-        r = sd_event_loop(m->event);
+        r = loop_run(m->event);
         if (r < 0) {
                 log_error("The event loop failed: %s", strerror(-r));
                 return EXIT_FAILURE;
@@ -570,10 +576,13 @@ static int use_store(Manager *m) {
                 return 0;
         if (need > max)
                 log_warning("The store above us keeps %zu descriptors, and %zu are needed while every "
-                            "service is deployed at once: then a deploy may fail; see store_max",
+                            "service is deployed at once and workers have stored what they may: then "
+                            "a deploy may fail, or what they store is refused; see store_max",
                             max, need);
 
         r = state_use_store(m->state, max);
+        if (r >= 0)
+                r = store_queue_new(m, &m->store_queue);
         if (r < 0)
                 log_error("Nothing can be left in the store above us: %s", strerror(-r));
         return r;
@@ -631,6 +640,7 @@ int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager 
 
         m->has_lost_words = !legacy->is_from_exec;
         drop_rest(m, legacy);
+        store_queue_wake(m->store_queue); /* or who was before us had no time for it */
         r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
         if (r < 0)
                 return r;
@@ -643,6 +653,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
 
+        m->store_queue = store_queue_free(m->store_queue);
         for (Service *s = LIST_FIRST(&m->leaving), *next; s; s = next) {
                 next = LIST_NEXT(s, leaving_others);
                 (void) service_free(s);

@@ -2,20 +2,18 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <libconfig.h>
 
 #include "base/fd.h"
 #include "base/parse.h"
+#include "settings/helper.h"
 
 /* The first byte of an answer; after ANSWER_TREE a tree follows, after ANSWER_ERROR an Error. */
 enum {
@@ -26,16 +24,6 @@ enum {
 typedef struct Error {
         unsigned line;
 } Error;
-
-typedef struct Answer {
-        uint8_t *bytes;
-        size_t n_bytes;
-        size_t n_allocated;
-} Answer;
-
-static void answer_done(Answer *a) {
-        free(a->bytes);
-}
 
 /* ---- in the child ---------------------------------------------------------------------------- */
 
@@ -128,125 +116,24 @@ static rlim_t memory_limit(void) {
 }
 
 /* libconfig's lexer writes to standard error before it calls exit(). */
-static void leave_only(int fd) {
-        int null;
-
-        if (dup3(fd, STDERR_FILENO + 1, O_CLOEXEC) < 0 && fd != STDERR_FILENO + 1)
-                _exit(EXIT_FAILURE);
-        if (close_range(STDERR_FILENO + 2, ~0U, 0) < 0)
-                for (int i = STDERR_FILENO + 2; i < sysconf(_SC_OPEN_MAX); i++)
-                        (void) close(i); /* before Linux 5.9; none may keep a queue alive */
-
-        null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
-                if (null < 0)
-                        (void) close(i);
-                else if (null != i)
-                        (void) dup2(null, i);
-        if (null > STDERR_FILENO)
-                (void) close(null);
-}
-
-__attribute__((__noreturn__)) static void run_child(const char *text, int fd, pid_t parent) {
+static int parse_for_parent(int fd, const void *userdata) {
         const rlim_t n_seconds = (PARSER_TIMEOUT_USEC + USEC_PER_SEC - 1) / USEC_PER_SEC;
-        rlim_t memory;
+        const rlim_t memory = memory_limit();
         FILE *to;
 
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-                _exit(EXIT_FAILURE);
-
-        memory = memory_limit();
         limit(RLIMIT_AS, memory, memory);
         limit(RLIMIT_CPU, n_seconds, n_seconds + 1); /* SIGXCPU, which we know, then SIGKILL */
         limit(RLIMIT_CORE, 0, 0);
         limit(RLIMIT_FSIZE, 0, 0); /* a pipe is no file */
-        leave_only(fd);
 
-        to = fdopen(STDERR_FILENO + 1, "w");
-        _exit(to && parse_and_write(text, to) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+        to = fdopen(fd, "w");
+        return to ? parse_and_write(userdata, to) : -errno;
 }
 
 /* ---- in the parent --------------------------------------------------------------------------- */
 
-static uint64_t now_usec(void) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / 1000;
-}
-
-/* Returns 1 when something can be read, 0 when the time is over. */
-static int wait_readable(int fd, uint64_t until_usec) {
-        for (;;) {
-                uint64_t now = now_usec();
-                struct pollfd p = { .fd = fd, .events = POLLIN };
-                int r;
-
-                if (now >= until_usec)
-                        return 0;
-
-                r = poll(&p, 1, (int) ((until_usec - now) / USEC_PER_MSEC) + 1);
-                if (r < 0 && errno != EINTR)
-                        return -errno;
-                if (r > 0)
-                        return 1;
-        }
-}
-
-static int make_room(Answer *a) {
-        size_t n = a->n_allocated > 0 ? a->n_allocated * 2 : 65536;
-        uint8_t *longer;
-
-        if (a->n_bytes < a->n_allocated)
-                return 0;
-        if (n > PARSER_ANSWER_BYTES)
-                return -EFBIG;
-
-        longer = realloc(a->bytes, n);
-        if (!longer)
-                return -ENOMEM;
-
-        a->bytes = longer;
-        a->n_allocated = n;
-        return 0;
-}
-
-/* Returns 0 at the end of the answer; -ETIME, -EFBIG. */
-static int read_answer(int fd, uint64_t until_usec, Answer *ret) {
-        for (;;) {
-                ssize_t n;
-                int r;
-
-                r = make_room(ret);
-                if (r < 0)
-                        return r;
-                r = wait_readable(fd, until_usec);
-                if (r <= 0)
-                        return r < 0 ? r : -ETIME;
-
-                n = read(fd, ret->bytes + ret->n_bytes, ret->n_allocated - ret->n_bytes);
-                if (n == 0)
-                        return 0;
-                if (n > 0)
-                        ret->n_bytes += (size_t) n;
-                else if (errno != EINTR && errno != EAGAIN)
-                        return -errno;
-        }
-}
-
-/* Ends the child in any case; it has nothing left to do once its pipe is closed. */
-static int reap(pid_t pid, bool kill_it, int *ret_status) {
-        if (kill_it)
-                (void) kill(pid, SIGKILL);
-        while (waitpid(pid, ret_status, 0) < 0)
-                if (errno != EINTR)
-                        return -errno;
-
-        return 0;
-}
-
-static int report_syntax(const Answer *a, const char *file, const Scan *scan, Report *report) {
+static int report_syntax(const HelperAnswer *a, const char *file, const Scan *scan,
+                         Report *report) {
         char path[TREE_PATH_SIZE];
         Error error;
 
@@ -294,7 +181,7 @@ static void add_what_was_scanned(Tree *t, const Scan *scan) {
                 walk(&w, t);
 }
 
-static int decode_answer(const Answer *a, const char *file, const Scan *scan, Report *report,
+static int decode_answer(const HelperAnswer *a, const char *file, const Scan *scan, Report *report,
                          Tree **ret) {
         int r = -EBADMSG;
 
@@ -329,15 +216,9 @@ static int report_death(int status, const char *file, Report *report) {
         return -EBADMSG;
 }
 
-static int finish(pid_t pid, int read_result, const Answer *a, const char *file, const Scan *scan,
+static int finish(int result, int status, const HelperAnswer *a, const char *file, const Scan *scan,
                   Report *report, Tree **ret) {
-        int status, r;
-
-        r = reap(pid, read_result < 0, &status);
-        if (r < 0)
-                return r;
-
-        switch (read_result) {
+        switch (result) {
         case 0:
                 if (status != 0)
                         return report_death(status, file, report);
@@ -352,39 +233,26 @@ static int finish(pid_t pid, int read_result, const Answer *a, const char *file,
                 return -EBADMSG;
         }
 
-        return read_result;
+        return result;
 }
 
 int parser_run(const char *text, const char *file, const Scan *scan, Report *report, Tree **ret) {
-        uint64_t until_usec = now_usec() + PARSER_TIMEOUT_USEC;
-        _cleanup_close_ int read_end = -EBADF, write_end = -EBADF;
-        _cleanup_(answer_done) Answer answer = { 0 };
+        _cleanup_(helper_answer_done) HelperAnswer answer = { 0 };
         _cleanup_free_ char *split = NULL;
-        pid_t parent = getpid(), pid;
-        int ends[2], r;
+        int status = 0, r;
 
         r = scan_split(scan, &split);
         if (r < 0)
                 return r;
-        if (pipe2(ends, O_CLOEXEC) < 0)
-                return -errno;
-        read_end = ends[0];
-        write_end = ends[1];
 
-        pid = fork();
-        if (pid < 0)
-                return -errno;
-        if (pid == 0)
-                run_child(split, write_end, parent);
-
-        write_end = fd_close(write_end);
-        r = read_answer(read_end, until_usec, &answer);
-        return finish(pid, r, &answer, file, scan, report, ret);
+        r = helper_run(parse_for_parent, split, PARSER_TIMEOUT_USEC, PARSER_ANSWER_BYTES, &answer,
+                       &status);
+        return finish(r, status, &answer, file, scan, report, ret);
 }
 
 int parser_run_here(const char *text, const char *file, const Scan *scan, Report *report,
                     Tree **ret) {
-        _cleanup_(answer_done) Answer answer = { 0 };
+        _cleanup_(helper_answer_done) HelperAnswer answer = { 0 };
         _cleanup_free_ char *split = NULL;
         FILE *to;
         int r;

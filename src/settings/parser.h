@@ -3,11 +3,8 @@
 /* libconfig, kept at arm's length.
  *
  * libconfig 1.5 calls exit(), crashes when memory is short and may take very long, so it runs in a
- * child that is given the text and nothing else: no descriptor but its end of a pipe, a little
- * memory, little time.  Whatever becomes of it, we get a tree or one clear error.
- *
- * The child is forked and does not exec, so that nothing need be found in the file system at a
- * reload; glibc lets a forked child use malloc(), and the child uses nothing else of ours.
+ * child (settings/helper.h) that is given the text and nothing else, a little memory, little time.
+ * Whatever becomes of it, we get a tree or one clear error.
  */
 
 #include "settings/report.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "settings/lookup.h"
 
 typedef enum ReportKind {
         REPORT_LITERAL,
@@ -24,6 +25,7 @@ void report_done(Report *r) {
         for (size_t i = 0; i < r->n_items; i++)
                 free(r->items[i].line);
         free(r->items);
+        (void) lookups_free(r->lookups);
         *r = (Report){ 0 };
 }
 

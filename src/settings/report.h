@@ -19,6 +19,7 @@ typedef struct Report {
         size_t n_left_out;
         bool is_out_of_memory;
         SettingsTexts *texts; /* where what is read is kept or, if they are frozen, comes from; or NULL */
+        struct Lookups *lookups; /* users and groups that were looked up */
 } Report;
 
 void report_done(Report *r);

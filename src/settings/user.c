@@ -1,7 +1,5 @@
 #include "settings/user.h"
 
-#include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,57 +7,7 @@
 #include "base/parse.h"
 #include "base/text.h"
 #include "settings/load.h"
-
-#define DATABASE_TEXT_MAX (1UL << 20)
-
-/* What getpwnam_r() and its like say when there is no such entry: see getpwnam(3). */
-static bool means_not_found(int error) {
-        return error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
-}
-
-/* Returns 1; 0: not found; a negative errno. @ret points into *ret_text. */
-static int find_user(const char *name, uint64_t uid, struct passwd *ret, char **ret_text) {
-        for (size_t size = 1024; size <= DATABASE_TEXT_MAX; size *= 2) {
-                _cleanup_free_ char *text = malloc(size);
-                struct passwd *found = NULL;
-                int r;
-
-                if (!text)
-                        return -ENOMEM;
-
-                r = name ? getpwnam_r(name, ret, text, size, &found)
-                         : getpwuid_r((uid_t) uid, ret, text, size, &found);
-                if (found) {
-                        *ret_text = TAKE_PTR(text);
-                        return 1;
-                }
-                if (r != ERANGE && r != EINTR)
-                        return means_not_found(r) ? 0 : -r;
-        }
-
-        return -E2BIG;
-}
-
-static int find_group(const char *name, gid_t *ret) {
-        for (size_t size = 1024; size <= DATABASE_TEXT_MAX; size *= 2) {
-                _cleanup_free_ char *text = malloc(size);
-                struct group entry, *found = NULL;
-                int r;
-
-                if (!text)
-                        return -ENOMEM;
-
-                r = getgrnam_r(name, &entry, text, size, &found);
-                if (found) {
-                        *ret = entry.gr_gid;
-                        return 1;
-                }
-                if (r != ERANGE && r != EINTR)
-                        return means_not_found(r) ? 0 : -r;
-        }
-
-        return -E2BIG;
-}
+#include "settings/lookup.h"
 
 static int refuse(const ServiceSettings *service, const char *key, const char *word, int error,
                   Report *report) {
@@ -75,7 +23,7 @@ static int refuse(const ServiceSettings *service, const char *key, const char *w
                 report_problem(report, place, path,
                                "%s cannot be looked up: %s, expected a name or number of this "
                                "system",
-                               quoted, strerror(-error));
+                               quoted, lookup_strerror(error));
         else
                 report_problem(report, place, path,
                                "there is no %s %s, expected one of this system",
@@ -90,13 +38,12 @@ static bool is_number(const char *text, uint64_t *ret) {
 
 /* Returns 1, 0 after a report, or -ENOMEM. */
 static int resolve_user(ServiceSettings *s, Report *report) {
-        _cleanup_free_ char *text = NULL;
-        struct passwd entry;
+        LookupUser found;
         uint64_t uid = 0;
         bool is_numeric = is_number(s->user, &uid);
         int r;
 
-        r = find_user(is_numeric ? NULL : s->user, uid, &entry, &text);
+        r = lookup_user(&report->lookups, is_numeric ? NULL : s->user, (uid_t) uid, &found);
         if (r == 0 && is_numeric && s->group) {
                 s->uid = (uid_t) uid; /* a number that no name belongs to will do */
                 return 1;
@@ -104,10 +51,10 @@ static int resolve_user(ServiceSettings *s, Report *report) {
         if (r <= 0)
                 return refuse(s, "user", s->user, r, report);
 
-        s->uid = entry.pw_uid;
-        s->gid = entry.pw_gid;
-        s->user_name = strdup(entry.pw_name);
-        s->home = strdup(entry.pw_dir);
+        s->uid = found.uid;
+        s->gid = found.gid;
+        s->user_name = strdup(found.name);
+        s->home = strdup(found.home);
         return s->user_name && s->home ? 1 : -ENOMEM;
 }
 
@@ -122,30 +69,28 @@ static int resolve_group(const ServiceSettings *s, const char *key, const char *
                 return 1;
         }
 
-        r = find_group(name, ret);
+        r = lookup_group(&report->lookups, name, ret);
         return r > 0 ? r : refuse(s, key, name, r, report);
 }
 
-/* All groups of the user; without a user only the group. */
-static int resolve_groups(ServiceSettings *s) {
-        int n = s->user_name ? 64 : 1;
+/* All groups of the user; without a user only the group.  Returns 1, 0 after a report, or -ENOMEM. */
+static int resolve_groups(ServiceSettings *s, Report *report) {
+        const gid_t *groups = &s->gid;
+        size_t n = 1;
+        int r = 1;
 
-        for (;;) {
-                gid_t *groups = reallocarray(s->groups, (size_t) n, sizeof(gid_t));
-                int allocated = n;
+        if (s->user_name)
+                r = lookup_groups_of(&report->lookups, s->user_name, s->gid, &groups, &n);
+        if (r <= 0)
+                return refuse(s, "user", s->user, r, report);
 
-                if (!groups)
-                        return -ENOMEM;
-                s->groups = groups;
+        s->groups = reallocarray(NULL, n + 1, sizeof(gid_t));
+        if (!s->groups)
+                return -ENOMEM;
 
-                if (!s->user_name)
-                        groups[0] = s->gid;
-                else if (getgrouplist(s->user_name, s->gid, groups, &n) < 0 && n > allocated)
-                        continue;
-
-                s->n_groups = (size_t) n;
-                return 0;
-        }
+        memcpy(s->groups, groups, n * sizeof(gid_t));
+        s->n_groups = n;
+        return 1;
 }
 
 /* Returns 1, 0 after a report, or -ENOMEM. */
@@ -173,7 +118,7 @@ static int add_supplementary_groups(ServiceSettings *s, Report *report) {
 
 /* What is wrong with one key does not keep the others from being looked at. */
 int user_resolve(ServiceSettings *service, Report *report) {
-        int has_user = 1, has_group = 1, has_groups, r;
+        int has_user = 1, has_group = 1, has_groups;
 
         if (!service->user && !service->group && !service->supplementary_groups)
                 return 0;
@@ -191,9 +136,9 @@ int user_resolve(ServiceSettings *service, Report *report) {
                         return has_group;
         }
         if (has_user > 0 && has_group > 0) {
-                r = resolve_groups(service);
-                if (r < 0)
-                        return r;
+                has_user = resolve_groups(service, report);
+                if (has_user < 0)
+                        return has_user;
         }
 
         has_groups = add_supplementary_groups(service, report);
@@ -207,9 +152,8 @@ int user_resolve(ServiceSettings *service, Report *report) {
 /* Returns 1, 0 after a report, or -ENOMEM. */
 static int resolve_allowed(const EndpointSettings *e, const char *name, uid_t *ret,
                            Report *report) {
-        _cleanup_free_ char *text = NULL;
         char path[KEY_PATH_SIZE], quoted[REPORT_QUOTE_SIZE];
-        struct passwd entry;
+        LookupUser found;
         uint64_t uid;
         int r;
 
@@ -218,16 +162,17 @@ static int resolve_allowed(const EndpointSettings *e, const char *name, uid_t *r
                 return 1;
         }
 
-        r = find_user(name, 0, &entry, &text);
+        r = lookup_user(&report->lookups, name, 0, &found);
         if (r > 0)
-                *ret = entry.pw_uid;
+                *ret = found.uid;
         if (r > 0 || r == -ENOMEM)
                 return r;
 
         report_problem(report, key_place(&e->keys, "allow_users", e->place),
                        key_path("endpoints", e->name, "allow_users", path),
-                       "there is no user %s, expected one of this system",
-                       report_quote(name, quoted));
+                       "there is no user %s%s%s, expected one of this system",
+                       report_quote(name, quoted), r < 0 ? " to be found: " : "",
+                       r < 0 ? lookup_strerror(r) : "");
         return 0;
 }
 
@@ -260,11 +205,13 @@ int user_resolve_control(DaemonSettings *daemon, Report *report) {
                 return 0;
         }
 
-        r = find_group(daemon->control_group, &daemon->control_gid);
+        r = lookup_group(&report->lookups, daemon->control_group, &daemon->control_gid);
         if (r <= 0 && r != -ENOMEM)
                 report_problem(report, key_place(&daemon->keys, "control_group", nowhere),
                                "daemon.control_group",
-                               "there is no group %s, expected a name or number of this system",
-                               report_quote(daemon->control_group, quoted));
+                               "there is no group %s%s%s, expected a name or number of this "
+                               "system",
+                               report_quote(daemon->control_group, quoted),
+                               r < 0 ? " to be found: " : "", r < 0 ? lookup_strerror(r) : "");
         return r == -ENOMEM ? r : 0;
 }

@@ -19,6 +19,12 @@ extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *pointer, size_t size);
 
+/* Those of gcc's address sanitizer, which come before them in a program that has it: it goes on watching what
+ * is granted. */
+extern void *__interceptor_malloc(size_t size) __attribute__((weak));
+extern void *__interceptor_calloc(size_t n, size_t size) __attribute__((weak));
+extern void *__interceptor_realloc(void *pointer, size_t size) __attribute__((weak));
+
 typedef struct Counters {
         uint64_t until_failure;
         uint64_t n_asked;
@@ -40,10 +46,15 @@ __attribute__((constructor)) static void open_counters(void) {
                 counters = map;
 }
 
+/* Of a thread that is being made the sanitizer must know the stack, or it gives up. */
+static bool is_in_other_thread(void) {
+        return __interceptor_malloc && gettid() != getpid();
+}
+
 static bool fails(void) {
         uint64_t left;
 
-        if (!counters)
+        if (!counters || is_in_other_thread())
                 return false;
 
         (void) __atomic_fetch_add(&counters->n_asked, 1, __ATOMIC_RELAXED);
@@ -60,13 +71,23 @@ static bool fails(void) {
 }
 
 __attribute__((visibility("default"))) void *malloc(size_t size) {
-        return fails() ? NULL : __libc_malloc(size);
+        if (fails())
+                return NULL;
+
+        return __interceptor_malloc ? __interceptor_malloc(size) : __libc_malloc(size);
 }
 
 __attribute__((visibility("default"))) void *calloc(size_t n, size_t size) {
-        return fails() ? NULL : __libc_calloc(n, size);
+        if (fails())
+                return NULL;
+
+        return __interceptor_calloc ? __interceptor_calloc(n, size) : __libc_calloc(n, size);
 }
 
 __attribute__((visibility("default"))) void *realloc(void *pointer, size_t size) {
-        return fails() ? NULL : __libc_realloc(pointer, size);
+        if (fails())
+                return NULL;
+
+        return __interceptor_realloc ? __interceptor_realloc(pointer, size)
+                                     : __libc_realloc(pointer, size);
 }

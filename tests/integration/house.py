@@ -26,6 +26,10 @@ IS_LONG = bool(os.environ.get("REUSEPORT_TEST_LONG"))
 # Before the tests enter a namespace, where everybody is root.
 NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs root: workers of another user")
 
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+}
 SANITIZER_WORDS = re.compile(
     r"AddressSanitizer|LeakSanitizer|runtime error:|UndefinedBehaviorSanitizer")
 
@@ -298,9 +302,7 @@ class Daemon:
             "PATH": os.environ["PATH"],
             "RUNTIME_DIRECTORY": str(runtime),
             "NOTIFY_SOCKET": self.manager.path,
-            "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1",
-            "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
-        }
+        } | SANITIZER_OPTIONS
         variables.update(environment or {})
         somebody = {}
         if uid is not None:
@@ -418,6 +420,7 @@ class House:
         self.directory = directory
         self.toy = build / "tests/integration/toy-worker"
         self.refuse = build / "tests/integration/refuse"
+        self.fail_calls = build / "tests/integration/fail-calls"
         self.demo = build / "config/demo/demo-server"
         self._things = []
         self._n_daemons = 0

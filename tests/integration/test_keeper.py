@@ -9,14 +9,13 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
+from crash import resident_of
 from house import DEADLINE, Process, children_of, command_of, count, descriptors_of, get, toy, wait_answers
 from test_deploy import check_lost_nothing, loads
 
 KEPT = 'daemon: { fd_store = "keeper"; };'
-WATCHDOG = 10  # seconds, and two until SIGKILL
 
 
 @pytest.fixture(autouse=True)
@@ -71,22 +70,12 @@ def n_descriptors(pid):
     return len(descriptors_of(pid))
 
 
-def memory_of(pid):
-    """(all that is resident, what of it is its own), in KiB: pages of files may be dropped and come again.
-
-    Counted one by one: since Linux 6.2 what /proc/PID/status says is off by up to 128 KiB for each processor.
-    """
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        found = {line.split()[0]: int(line.split()[1]) for line in list(file)[1:]}
-    return found["Rss:"], found["Anonymous:"]
-
-
 # Else large arrays come from where they happen to be cleared or not, 300 KiB more or less.
 MEASURED = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072"}
 
 
 def is_back(before, after):
-    """To what memory_of() said before, within 1 % of what is resident."""
+    """To what resident_of() said before, within 1 % of all that is resident."""
     return abs(after[1] - before[1]) <= before[0] * 0.01
 
 
@@ -112,7 +101,7 @@ def measure(kept, pid):
     """(descriptors, memory) of the keeper and of the daemon, which was asked the same each time."""
     for _ in range(10):
         kept.ask("status", "site")
-    return {who: (settled(lambda of=of: n_descriptors(of), who), memory_of(of))
+    return {who: (settled(lambda of=of: n_descriptors(of), who), resident_of(of))
             for who, of in (("keeper", kept.pid), ("daemon", pid))}
 
 
@@ -202,24 +191,6 @@ def test_deploys_while_the_daemon_dies_at_any_moment_lose_nobody(house, show):
     assert n_workers == 2 * (1 + 3 + len(ended) + 1), "nobody was started twice"
     for who, (n, memory) in base.items():
         assert after[who][0] == n and is_back(memory, after[who][1]), (who, base, after)
-    assert kept.stop() == 0
-
-
-@pytest.mark.alone
-def test_a_daemon_that_hangs_is_replaced_while_workers_serve(house):
-    kept = run(house)
-    for i in range(count(1, 5)):
-        pid = daemon_of(kept)
-        workers = workers_of(kept)
-        with Process(pid) as process:
-            process.kill(signal.SIGSTOP)
-            begun = time.monotonic()
-            while not process.is_gone(0.2):
-                assert get(8080).status == 200
-                assert time.monotonic() - begun < WATCHDOG + 2 + DEADLINE
-        kept.log.wait(rf"The daemon \(pid {pid}\) does not answer, killing it")
-        assert daemon_of(kept) != pid
-        assert workers_of(kept) == workers, i
     assert kept.stop() == 0
 
 

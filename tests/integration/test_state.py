@@ -78,7 +78,7 @@ SPOILERS = {
                                   r".* put back the reuseportd that wrote it"),
     "older": (another_version(0), ".*has version 0, and this one understands 1"),
     "another format": (another_format, "it is written in format 2, and this reuseportd reads format 1"),
-    "nonsense": (nonsense, "its record service/99 makes no sense"),
+    "nonsense": (nonsense, "its record service/99 is damaged"),
     "another user's": (another_user, f"it is of uid {NOBODY}, and we run as uid 0.*start it as that user"),
 }
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import state_file
+from crash import resident_of
 from house import count, descriptors_of, get, toy, wait_answers
 from test_crash import Kept, kept
 from test_deploy import QUICK, check_lost_nothing, generations, loads, new_version, settle, wait_deploy
-from test_keeper import MEASURED, is_back, memory_of
+from test_keeper import MEASURED, is_back
 from test_reexec import OK, quiet_descriptors, reexec, wait_descriptors, wait_running, workers_of
 from test_reload import listeners
 
@@ -68,7 +69,7 @@ class Measure:
         for _ in range(10):
             self.daemon.ask("status", "site")
             self.daemon.ask("list")
-        return memory_of(pid)
+        return resident_of(pid)
 
     def take(self, pid):
         self.memory[self.twins.at] = self.ask(pid)

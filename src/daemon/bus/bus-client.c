@@ -22,6 +22,7 @@
 #define FRUITLESS_MAX     64U   /* pieces that make no whole message */
 #define QUEUE_READ_STOP   16U   /* replies that were not taken: no further call is read */
 #define QUEUE_MAX         1024U /* signals that were not taken: he is dropped */
+#define HALF_TABLES_MAX   256U  /* some KiB each */
 
 static uint64_t n_queued(const BusClient *c) {
         uint64_t n = 0;
@@ -212,8 +213,11 @@ static int open_peer(BusClient *c) {
                 r = sd_bus_set_trusted(c->peer, /* b= */ true);
         if (r >= 0)
                 r = sd_bus_negotiate_fds(c->peer, /* b= */ true); /* from us: see read_piece() */
-        if (r >= 0)
-                r = c->only_takes ? bus_object_add_take(c) : bus_object_add_all(c);
+        if (r < 0)
+                return r;
+
+        r = c->only_takes ? bus_object_add_take(c) : bus_object_add_all(c);
+        c->has_half_table = r < 0;
         return r < 0 ? r : sd_bus_start(c->peer);
 }
 
@@ -272,6 +276,31 @@ int bus_client_new(Bus *b, int fd, const struct ucred *who, bool only_takes, Bus
         return 0;
 }
 
+/* libsystemd (252) leaves what it has added of a vtable that it cannot add whole, for want of memory, among what
+ * can be called, with names that it has freed; and compares these with others when the bus is freed.  So such a
+ * bus is closed and kept.  Those that come when that many are kept are freed all the same: it only reads. */
+static void keep_for_ever(sd_bus *bus) {
+        static sd_bus *kept[HALF_TABLES_MAX];
+
+        sd_bus_close(bus);
+        for (size_t i = 0; i < ELEMENTS_OF(kept); i++)
+                if (!kept[i]) {
+                        kept[i] = bus;
+                        return;
+                }
+
+        (void) sd_bus_unref(bus);
+}
+
+static void close_peer(BusClient *c) {
+        if (c->has_half_table)
+                keep_for_ever(TAKE_PTR(c->peer));
+        else {
+                bus_object_remove(c);
+                c->peer = sd_bus_close_unref(c->peer);
+        }
+}
+
 BusClient *bus_client_free(BusClient *c) {
         if (!c)
                 return NULL;
@@ -281,8 +310,7 @@ BusClient *bus_client_free(BusClient *c) {
         c->io = sd_event_source_disable_unref(c->io);
         c->more = sd_event_source_disable_unref(c->more);
         c->timer = timer_disarm(c->timer);
-        bus_object_remove(c);
-        c->peer = sd_bus_close_unref(c->peer);
+        close_peer(c);
         c->fd = fd_close(c->fd);
         c->input_fd = fd_close(c->input_fd);
         free(c->pending);

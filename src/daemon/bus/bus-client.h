@@ -36,6 +36,7 @@ struct BusClient {
         sd_event_source *more;  /* on: what was read already is not all dispatched */
         sd_event_source *timer; /* the end, unless something comes */
         bool only_takes;        /* he may say nothing but Take */
+        bool has_half_table;    /* of what he may say */
         bool is_subscribed;
         bool is_doomed;       /* freed by the timer */
         uint64_t n_at_timer;  /* whole messages when the timer was armed */

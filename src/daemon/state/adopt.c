@@ -19,6 +19,7 @@
 #include "daemon/state/state-endpoint.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-service.h"
+#include "daemon/state/state-stored.h"
 #include "daemon/why.h"
 
 #define SETTINGS_MAX 4096U
@@ -102,7 +103,7 @@ int legacy_give_up(int error, const char *why) {
 
         log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
                  "Cannot go on from the state of the reuseportd before: %s. Nothing was changed, and its "
-                 "workers serve on; %sstop this one, end the workers and start anew",
+                 "workers serve on; %sstop this one, which ends them, and start anew",
                  why ?: reuse_strerror(error), help);
         return error;
 }
@@ -377,7 +378,7 @@ static int load_sockets_of(Adoption *a, const json_t *record) {
         r = state_endpoint_load_sockets(a, record, e);
         if (r >= 0 && !e->service)
                 r = state_endpoint_load_takers(a, record, e);
-        if (r < 0)
+        if (r < 0 && !a->manager->must_stop) /* else they were closed already */
                 log_error("Endpoint %s: its sockets could not be taken back: %s", e->settings->name,
                           reuse_strerror(r));
         return 0;
@@ -433,6 +434,8 @@ static int load_all(Adoption *a, const json_t *daemon) {
 
         r = load_objects(a, daemon);
         if (r >= 0)
+                r = state_stored_load(a);
+        if (r >= 0)
                 r = load_sockets(a);
         if (r < 0) {
                 detach_endpoints(a->manager);
@@ -470,7 +473,7 @@ static void rehearsal_done(Manager *m) {
 int legacy_check(const Legacy *l, char **reterr_why) {
         _cleanup_(rehearsal_done) Manager m = { .is_adopting = true };
         _cleanup_(problems_done) Problems problems = { 0 };
-        Legacy only_log = { .log = l->log };
+        Legacy only_log = { .log = l->log, .is_from_exec = true };
         State state = { .manager = &m, .log = l->log };
         _cleanup_(adoption_done) Adoption a = {
                 .manager = &m,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/state/adoption.h"
+#include "daemon/why.h"
 
 static int take_all(char *const *names, int n, Legacy *l) {
         l->fds = calloc((size_t) n + 1, sizeof(AdoptedFd));
@@ -41,6 +42,14 @@ static int drop_all(char *const *names, int n) {
         return 0;
 }
 
+static bool has_workers(const Legacy *l) {
+        for (size_t i = 0; i < l->n_fds; i++)
+                if (adopted_fd_is_worker(&l->fds[i]))
+                        return true;
+
+        return false;
+}
+
 int legacy_from_above(Legacy *ret) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_(legacy_done) Legacy l = { 0 };
@@ -60,12 +69,17 @@ int legacy_from_above(Legacy *ret) {
                 log_warning("%d descriptors were passed to us that are no daemon's before us; they "
                             "are closed",
                             n);
-                return 0;
+                return drop_all(names, n);
         }
 
         r = state_log_open(fd, &l.log, &why);
-        if (r < 0) {
+        if (r < 0)
                 (void) fd_close(fd);
+        else if (!state_log_has(l.log, "daemon") && has_workers(&l))
+                r = why_say(&why, -EBADMSG, "it has no record of a daemon, and there are workers");
+        if (r < 0) {
+                *ret = l;
+                l = (Legacy){ 0 };
                 return legacy_give_up(r, why);
         }
 
