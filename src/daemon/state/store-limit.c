@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <systemd/sd-bus.h>
+#include <systemd/sd-login.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -18,6 +19,13 @@ static size_t limit_in_environment(void) {
         return text && parse_unsigned(text, UINT32_MAX, &max) >= 0 ? (size_t) max : 0;
 }
 
+/* Whether we are a unit of a user's systemd: one of the system's may have any User=, too. */
+static bool is_of_user(void) {
+        _cleanup_free_ char *unit = NULL;
+
+        return sd_pid_get_user_unit(0, &unit) >= 0;
+}
+
 /* FileDescriptorStoreMax= of our own unit. */
 static int ask_systemd(uint32_t *ret) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
@@ -25,7 +33,7 @@ static int ask_systemd(uint32_t *ret) {
         const char *unit;
         int r;
 
-        r = geteuid() == 0 ? sd_bus_open_system(&bus) : sd_bus_open_user(&bus);
+        r = is_of_user() ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
         if (r >= 0)
                 r = sd_bus_set_method_call_timeout(bus, SYSTEMD_USEC);
         if (r >= 0)
