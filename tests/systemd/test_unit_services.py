@@ -8,10 +8,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from house import count, get, wait_answers
+from house import Process, count, get, wait_answers
 
 OK, FAILED, USAGE, NOT_ACTIVE, NO_SUCH_NAME, NOT_REACHABLE, DENIED, ROLLED_BACK = range(8)
 CTL = "/usr/local/bin/reuseportctl"
+UNIT = "reuseportd.service"
 ADDRESS = "--address=127.0.0.1:8080"
 NAME = "org.reuseportd"
 
@@ -375,32 +376,105 @@ def test_an_address_that_a_unit_of_others_holds_is_said_to_be_systemd_s(box):
     assert not any("kill 1" in line for line in told), told
 
 
-def test_units_serve_on_while_the_daemon_is_replaced(box, show):
-    """By a re-exec: the same instances, the same sockets, and the next deploy goes on from there."""
+def replace_by_reexec(box):
+    box.ctl("reexec")
+
+
+def replace_by_restart(box):
+    box.systemctl("restart", UNIT)
+
+
+def replace_by_kill(box):
+    with Process(box.main_pid(UNIT)) as daemon:
+        daemon.kill()
+        daemon.wait_gone()
+
+
+REPLACE = {"re-exec": replace_by_reexec, "restart": replace_by_restart, "kill": replace_by_kill}
+
+
+def wait_daemon(box):
+    box.wait_until(lambda: box.ctl("list", check=False).returncode == OK, "a daemon answers")
+
+
+@pytest.fixture(params=REPLACE)
+def replace(request, box):
+    def run():
+        REPLACE[request.param](box)
+        wait_daemon(box)
+
+    return run
+
+
+def test_units_serve_on_while_the_daemon_is_replaced(box, show, replace):
+    """The same instances, the same sockets, and the next deploy goes on from there."""
     start_toy(box)
     load = start_load(box)
     before = get(8080).pid
     n = count(3, 50)
     for _ in range(n):
-        box.ctl("reexec")
+        replace()
         box.wait_until(lambda: box.ctl("is-active", "site", check=False).returncode == OK, "the successor")
         assert get(8080).pid == before == box.main_pid("web@blue.service")
     code, _, whole = deploy(box, "--wait=drained")
     assert code == OK, whole
     assert get(8080).pid == box.main_pid("web@green.service")
     result = load.stop()
-    show(f"{n} re-execs over a unit: {result['requests']} requests, {result['lost']} lost")
+    show(f"{n} times replaced over a unit: {result['requests']} requests, {result['lost']} lost")
     assert result["lost"] == 0, json.dumps(result)
 
 
-def test_an_endpoint_is_still_taken_after_a_re_exec(box):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_deploy_between_two_instances_goes_on_while_the_daemon_is_replaced(box, show, replace, way):
+    start_toy(box, way)
+    load = start_load(box)
+    box.ctl("deploy", "site", "--canary", "50", "--step", "1h", "--no-wait")
+    box.wait_until(lambda: (box.ask("status", "site")["deploy"] or {}).get("state") == "canary", "the canary")
+    pids = {box.main_pid("web@blue.service"), box.main_pid("web@green.service")}
+    for _ in range(2):
+        replace()
+        assert box.ask("status", "site")["deploy"]["state"] == "canary"
+        assert {box.main_pid("web@blue.service"), box.main_pid("web@green.service")} == pids
+        wait_answers(lambda: get(8080).pid, lambda seen: set(seen) == pids, "both instances answer")
+    box.ctl("promote", "site")
+    box.wait_until(lambda: box.show("web@blue.service", "ActiveState") == "inactive", "blue is stopped")
+    assert get(8080).pid == box.main_pid("web@green.service")
+    result = load.stop()
+    show(f"a canary of units: {result['requests']} requests, {result['lost']} lost")
+    assert result["lost"] == 0, json.dumps(result)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_endpoint_is_still_taken_when_the_daemon_was_replaced(box, replace, way):
     box.start('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };')
-    box.write_unit("alone.service", f"[Service]\nType=notify\n{STORE % box.toy}")
-    box.systemctl("start", "alone.service")
-    box.ctl("reexec")
-    assert get(8080).pid == box.main_pid("alone.service")
-    box.systemctl("stop", "alone.service")
-    box.wait_until(lambda: is_refused(8080), "it refuses")
+    box.write_unit("alone.service", f"[Service]\nType=notify\n{WAYS[way] % box.toy}")
+    for _ in range(2):
+        box.systemctl("start", "alone.service")
+        taker = box.main_pid("alone.service")
+        for _ in range(2):
+            replace()
+            assert get(8080).pid == taker
+        box.systemctl("stop", "alone.service")
+        box.wait_until(lambda: is_refused(8080), "it refuses")
+        replace()
+        assert is_refused(8080)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_taker_that_ends_while_there_is_no_daemon_has_it_no_more(box, way):
+    box.start('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; };')
+    box.write_unit("alone.service", f"[Service]\nType=notify\n{WAYS[way] % box.toy}")
+    n_stored = box.show(UNIT, "NFileDescriptorStore")
+    for _ in range(2):
+        box.systemctl("start", "alone.service")
+        with Process(box.main_pid(UNIT)) as daemon:
+            daemon.kill(signal.SIGSTOP)
+            box.systemctl("stop", "alone.service")
+            daemon.kill()
+            daemon.wait_gone()
+        wait_daemon(box)
+        box.wait_until(lambda: is_refused(8080), "it refuses")
+        box.wait_until(lambda: box.show(UNIT, "NFileDescriptorStore") == n_stored, "as much is stored as before")
 
 
 def test_a_user_s_daemon_runs_units_of_that_user(box):
