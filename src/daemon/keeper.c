@@ -246,7 +246,7 @@ static void on_message(Keeper *k, FdMessage *message) {
         m.n_fds = message->n_fds;
 
         if (m.is_store_remove)
-                (void) fd_store_remove(k->store, m.fd_name);
+                (void) fd_store_remove(k->store, m.fd_name, SIZE_MAX);
         else if (m.is_store)
                 keep_fds(k, &m);
 

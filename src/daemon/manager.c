@@ -21,6 +21,7 @@
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
+#include "daemon/service/store-queue.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/crash-point.h"
@@ -570,10 +571,13 @@ static int use_store(Manager *m) {
                 return 0;
         if (need > max)
                 log_warning("The store above us keeps %zu descriptors, and %zu are needed while every "
-                            "service is deployed at once: then a deploy may fail; see store_max",
+                            "service is deployed at once and workers have stored what they may: then "
+                            "a deploy may fail, or what they store is refused; see store_max",
                             max, need);
 
         r = state_use_store(m->state, max);
+        if (r >= 0)
+                r = store_queue_new(m, &m->store_queue);
         if (r < 0)
                 log_error("Nothing can be left in the store above us: %s", strerror(-r));
         return r;
@@ -631,6 +635,7 @@ int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager 
 
         m->has_lost_words = !legacy->is_from_exec;
         drop_rest(m, legacy);
+        store_queue_wake(m->store_queue); /* or who was before us had no time for it */
         r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
         if (r < 0)
                 return r;
@@ -643,6 +648,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
 
+        m->store_queue = store_queue_free(m->store_queue);
         for (Service *s = LIST_FIRST(&m->leaving), *next; s; s = next) {
                 next = LIST_NEXT(s, leaving_others);
                 (void) service_free(s);

@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config, items):
 # What tests run or read of a build.
 PRODUCTS = ["src/daemon/reuseportd", "src/ctl/reuseportctl", "config/demo/demo-server",
             "tests/integration/toy-worker", "tests/integration/load", "tests/integration/refuse",
-            "tests/integration/kill-at", "man/reuseportctl.1", "src/settings/print-keys"]
+            "tests/integration/kill-at", "tests/integration/fail-calls", "man/reuseportctl.1", "src/settings/print-keys"]
 
 
 @pytest.fixture(scope="session")

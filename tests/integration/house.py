@@ -420,6 +420,7 @@ class House:
         self.directory = directory
         self.toy = build / "tests/integration/toy-worker"
         self.refuse = build / "tests/integration/refuse"
+        self.fail_calls = build / "tests/integration/fail-calls"
         self.demo = build / "config/demo/demo-server"
         self._things = []
         self._n_daemons = 0

@@ -86,14 +86,14 @@ def test_f7_with_any_number_of_descriptors_it_runs_or_says_why_not(house, show):
 
 
 @contextlib.contextmanager
-def crowd(daemon, n):
+def crowd(daemon, n, beside=""):
     """Control clients that say nothing and stay."""
     clients = []
     try:
         for _ in range(n):
             client = socket.socket(socket.AF_UNIX)
             client.settimeout(DEADLINE)
-            client.connect(str(daemon.control))
+            client.connect(str(daemon.control) + beside)
             clients.append(client)
         yield clients
     finally:
@@ -120,6 +120,21 @@ def test_f7_clients_cannot_take_what_workers_need(house):
     wait_answers(lambda: descriptors_of(daemon.pid), lambda found: sum(
         target == "/dev/null" for target in found[-1].values()) > RESERVE, "the reserve is filled again")
     assert daemon.stop() == 0
+
+
+def test_f7_who_takes_sockets_cannot_keep_us_busy_when_there_are_no_descriptors(house):
+    """The socket for other users: who cannot be let in stays in its queue.  A client needs four descriptors, so
+    that with one of four limits none is left for the next."""
+    most = need(house)
+    text = TWO.replace("127.0.0.1:8080\";", "127.0.0.1:8080\"; allow_users = [\"root\", \"4711\"];")
+    for more in range(12, 16):
+        daemon = house.run(text, prepare=limited(most + more))
+        daemon.log.wait("worker . .* is ready", times=3)
+        with crowd(daemon, 30), crowd(daemon, 12, beside="-take"):
+            assert is_quiet(daemon), more
+            assert get(8080).status == 200
+        wait_answers(lambda: daemon.ctl("status", "site"), lambda found: found[-1].returncode == 0, "it lets us in")
+        assert daemon.stop() == 0
 
 
 def test_f7_a_reload_that_needs_too_many_changes_nothing(house):

@@ -19,6 +19,7 @@
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/take.h"
+#include "daemon/timer.h"
 
 #ifndef SO_PEERPIDFD /* Linux 6.5 */
 #define SO_PEERPIDFD 77
@@ -29,6 +30,7 @@ struct BusTake {
         char *path;
         int fd;
         sd_event_source *io;
+        sd_event_source *pause; /* armed: there was no descriptor for one more */
 };
 
 /* ---- the method ---- */
@@ -124,6 +126,19 @@ static bool has_room_for(const Bus *b, uid_t uid) {
         return b->n_takers < BUS_TAKERS_MAX && n < BUS_TAKERS_PER_UID_MAX;
 }
 
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        BusTake *t = userdata;
+
+        (void) sd_event_source_set_enabled(t->io, SD_EVENT_ON);
+        return 0;
+}
+
+/* Who cannot be taken stays in the queue, and being told of him again at once would keep us busy. */
+static void pause_accepting(BusTake *t) {
+        (void) sd_event_source_set_enabled(t->io, SD_EVENT_OFF);
+        (void) timer_arm(t->bus->manager->event, &t->pause, BUS_PAUSE_USEC, on_pause_over, t);
+}
+
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         BusTake *t = userdata;
         _cleanup_close_ int peer = -EBADF;
@@ -133,6 +148,8 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
         int r;
 
         peer = fd_move_above_stdio(accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (peer == -EMFILE || peer == -ENFILE || peer == -ENOMEM || peer == -ENOBUFS)
+                pause_accepting(t);
         if (peer < 0 || getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
                 return 0;
         if (!has_room_for(t->bus, who.uid)) {
@@ -188,6 +205,7 @@ BusTake *bus_take_free(BusTake *t) {
                 return NULL;
 
         t->io = sd_event_source_disable_unref(t->io);
+        t->pause = timer_disarm(t->pause);
         if (t->fd >= 0)
                 (void) unlink(t->path);
         t->fd = fd_close(t->fd);

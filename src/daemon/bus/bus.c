@@ -22,7 +22,6 @@
 #include "daemon/timer.h"
 
 #define ACCEPTS_PER_TURN    64U
-#define PAUSE_USEC          (100 * USEC_PER_MSEC)
 #define PEER_GROUPS_MAX     1024U
 #define CLIENT_FDS          4 /* that one needs */
 #define RESERVE_CLIENTS_MAX 2U
@@ -167,7 +166,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
         if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS) {
                 /* It stays readable, and asking again at once would keep us busy. */
                 (void) sd_event_source_set_enabled(b->io, SD_EVENT_OFF);
-                (void) timer_arm(b->manager->event, &b->pause, PAUSE_USEC, on_pause_over, b);
+                (void) timer_arm(b->manager->event, &b->pause, BUS_PAUSE_USEC, on_pause_over, b);
         }
         return 0;
 }

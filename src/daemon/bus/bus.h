@@ -26,6 +26,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "base/parse.h"
 #include "settings/settings.h"
 
 typedef struct Bus Bus;
@@ -38,6 +39,7 @@ typedef struct Worker Worker;
 #define BUS_CLIENTS_MAX         64U /* the last of them for root */
 #define BUS_CLIENTS_PER_UID_MAX 16U /* but for root, who has all that are left */
 #define BUS_EVENTS_MAX          512U
+#define BUS_PAUSE_USEC          (100 * USEC_PER_MSEC) /* when there is no descriptor for one more */
 
 struct Bus {
         Manager *manager; /* borrowed */

@@ -19,6 +19,7 @@
 #include "daemon/state/state-endpoint.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-service.h"
+#include "daemon/state/state-stored.h"
 #include "daemon/why.h"
 
 #define SETTINGS_MAX 4096U
@@ -431,6 +432,8 @@ static int load_all(Adoption *a, const json_t *daemon) {
                 r = load_endpoints(a);
         if (r >= 0)
                 r = load_services(a);
+        if (r >= 0)
+                r = state_stored_load(a);
         if (r >= 0)
                 r = load_sockets(a);
         if (r < 0) {
