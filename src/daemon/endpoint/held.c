@@ -65,13 +65,15 @@ static bool is_told(const HeldLook *l, size_t n, pid_t pid) {
 }
 
 static void finish(HeldLook *l) {
+        Service *s = l->service;
+
         for (size_t i = 0; i < l->n_sockets; i++)
                 if (l->sockets[i].pid > 0 && !is_told(l, i, l->sockets[i].pid))
                         tell(l, &l->sockets[i]);
 
-        log_debug("%s: looked for holders of the sockets of generation %u",
-                  l->service->settings->name, l->generation);
-        l->service->held = held_look_free(l);
+        log_debug("%s: looked for holders of the sockets of generation %u", s->settings->name,
+                  l->generation);
+        s->held = held_look_free(l);
 }
 
 /* ---- the walk ---- */
@@ -155,9 +157,10 @@ static int begin(HeldLook *l) {
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         HeldLook *l = userdata;
+        Service *s = l->service;
 
-        if (l->service->manager->is_stopping || begin(l) < 0) /* without memory nobody is told */
-                l->service->held = held_look_free(l);
+        if (s->manager->is_stopping || begin(l) < 0) /* without memory nobody is told */
+                s->held = held_look_free(l);
         return 0;
 }
 
