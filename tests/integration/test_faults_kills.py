@@ -21,6 +21,7 @@ class Slots:
         self.log = daemon.log
         self.n_read = 0
         self.ready = {}  # {number of a worker: pid}
+        self.killed = set()  # pids whose end was not told yet; another may have them later
         self.down = {}  # {number of a worker: since when there is none}
         self.gaps = []  # (number, from, to)
 
@@ -35,15 +36,16 @@ class Slots:
                     self.gaps.append((match.group(1), self.down.pop(match.group(1)), when))
             elif match:
                 self.down.setdefault(match.group(1), when)
+                self.killed.discard(int(match.group(2)))
                 if self.ready.get(match.group(1)) == int(match.group(2)):
                     del self.ready[match.group(1)]
         return self
 
-    def choose(self, dice, but):
+    def choose(self, dice):
         """One that is ready and was not killed yet."""
         deadline = Deadline()
         while not deadline.is_over():
-            found = sorted(set(self.read().ready.values()) - but)
+            found = sorted(set(self.read().ready.values()) - self.killed)
             if found:
                 return dice.choice(found)
             with Process(1) as first:
@@ -80,14 +82,14 @@ def test_f3_kills_at_random_cost_no_more_than_what_was_in_hand(house, show):
     load = house.load("--address=127.0.0.1:8080", "--clients=64", f"--rate={RATE}", "--seconds=3600",
                       f"--tell-slow={int(PATIENCE * 1e6)}").wait_running()
 
-    slots, killed, begun = Slots(daemon), set(), time.monotonic()
+    slots, begun = Slots(daemon), time.monotonic()
     for i in range(kills):
-        victim = slots.choose(dice, killed)
+        victim = slots.choose(dice)
         with Process(victim) as process:
             # ten a second, each at a moment that nobody knows
             process.is_gone(max(0, begun + (i + dice.random()) / KILLS - time.monotonic()))
+            slots.killed.add(victim)
             process.kill(signal.SIGKILL)
-        killed.add(victim)
     seconds = time.monotonic() - begun
 
     daemon.log.wait("is ready", times=WORKERS + kills, seconds=60)
