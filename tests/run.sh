@@ -122,6 +122,16 @@ integration_tests() {
     fi
 }
 
+# Each in a booted systemd of its own; tests that no box can be had for are skipped, each with the reason.
+# boxes NAME OPTION… leaves build/results/systemd-NAME.xml.
+boxes() {
+    name=$1
+    shift
+    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$name" \
+        --junitxml="$results/systemd-$name.xml" -o junit_suite_name="in a booted systemd, $name" "$@" tests/systemd
+    [ -s "$results/systemd-$name.xml" ] || record failed "tests in a booted systemd, $name" "no results"
+}
+
 # The daemon is killed at each of its steps, which only a build for that has.
 crash_tests() {
     "$python" -c 'import pytest' 2>/dev/null || return  # counted above
@@ -129,17 +139,16 @@ crash_tests() {
     parallel=
     "$python" -c 'import xdist' 2>/dev/null && parallel=4
     pytest_run "$1" --build="build/$1" ${parallel:+-n $parallel} -m crash_points
+    say "the daemon killed at each step, in a booted systemd"
+    boxes "$1" ${parallel:+-n 3} -m crash_points
 }
 
-# Each in a booted systemd of its own; tests that no box can be had for are skipped, each with the reason.
 systemd_tests() {
     "$python" -c 'import pytest' 2>/dev/null || return  # counted above
     say "tests in a booted systemd"
     parallel=
     [ -z "${REUSEPORT_TEST_LONG:-}" ] && "$python" -c 'import xdist' 2>/dev/null && parallel=3
-    "$python" -B -m pytest -q -p no:cacheprovider --tb=short --build="build/$1" ${parallel:+-n $parallel} \
-        --junitxml="$results/systemd.xml" -o junit_suite_name="in a booted systemd" tests/systemd
-    [ -s "$results/systemd.xml" ] || record failed "tests in a booted systemd" "no results"
+    boxes "$1" ${parallel:+-n $parallel} -m "not crash_points"
 }
 
 # With --long.

@@ -152,11 +152,21 @@ static CtlResult tell_unreachable(const Ctl *c, const char *path, int error) {
         return CTL_NOT_REACHABLE;
 }
 
+/* Whether it is the event of a change of that service as a whole; its workers have their own. */
+static bool is_event_of(sd_bus_message *m, const char *service) {
+        const char *type, *name;
+
+        return sd_bus_message_is_signal(m, CLIENT_MANAGER, "Event") > 0 &&
+               sd_bus_message_read(m, "ttss", NULL, NULL, &type, &name) > 0 &&
+               strcmp(type, "service") == 0 && strcmp(name, service) == 0;
+}
+
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         Ctl *c = userdata;
         uint8_t type;
 
-        if (sd_bus_message_get_type(m, &type) >= 0 && type == SD_BUS_MESSAGE_SIGNAL)
+        if (sd_bus_message_get_type(m, &type) >= 0 && type == SD_BUS_MESSAGE_SIGNAL &&
+            (!c->news_of || is_event_of(m, c->news_of)))
                 c->has_news = true;
         return 0;
 }
@@ -281,12 +291,16 @@ CtlResult client_come_back(Ctl *c, uint64_t deadline_usec) {
 
 /* ---- calls ---- */
 
+static CtlResult tell_no_such_object(Ctl *c, const char *path);
+
 static CtlResult call(Ctl *c, sd_bus_message *m, json_t **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
         r = sd_bus_call(c->bus, m, call_usec(c), &error, &reply);
+        if (r < 0 && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+                return tell_no_such_object(c, sd_bus_message_get_path(m));
         if (r < 0)
                 return tell_call_error(c, r, &error);
         if (!ret)
@@ -354,6 +368,18 @@ static CtlResult tell_no_such_name(Ctl *c, const char *list, const char *what, c
         return CTL_NO_SUCH_NAME;
 }
 
+static CtlResult tell_no_such_object(Ctl *c, const char *path) {
+        _cleanup_free_ char *name = NULL;
+
+        if (sd_bus_path_decode(path, CLIENT_PATH "/service", &name) > 0)
+                return tell_no_such_name(c, "ListServices", "service", name);
+        if (sd_bus_path_decode(path, CLIENT_PATH "/endpoint", &name) > 0)
+                return tell_no_such_name(c, "ListEndpoints", "endpoint", name);
+
+        ctl_error("the daemon has no object %s", path);
+        return CTL_FAILED;
+}
+
 /* A name that no setting could have is no path either. */
 static CtlResult object_path(const char *interface, const char *name, char **ret) {
         const char *prefix = strcmp(interface, CLIENT_SERVICE) == 0 ? CLIENT_PATH "/service"
@@ -367,49 +393,13 @@ static CtlResult object_path(const char *interface, const char *name, char **ret
         return CTL_OK;
 }
 
-static bool is_known(Ctl *c, const char *interface, const char *name, CtlResult *ret) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        *ret = client_connect(c);
-        if (*ret == CTL_OK)
-                *ret = object_path(interface, name, &path);
-        if (*ret != CTL_OK)
-                return true;
-
-        r = sd_bus_get_property(c->bus, c->destination, path, interface, "Name", &error, &reply,
-                                "s");
-        if (r >= 0)
-                return true;
-        if (sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_OBJECT))
-                return false;
-
-        *ret = tell_call_error(c, r, &error);
-        return true;
-}
-
-static CtlResult find(Ctl *c, const char *interface, const char *name) {
-        bool is_service = strcmp(interface, CLIENT_SERVICE) == 0;
-        CtlResult result;
-
-        if (is_known(c, interface, name, &result))
-                return result;
-
-        return tell_no_such_name(c, is_service ? "ListServices" : "ListEndpoints",
-                                 is_service ? "service" : "endpoint", name);
-}
-
 CtlResult client_call_service(Ctl *c, const char *name, const char *member, json_t **ret,
                               const char *types, ...) {
         _cleanup_free_ char *path = NULL;
         CtlResult result;
         va_list arguments;
 
-        result = find(c, CLIENT_SERVICE, name);
-        if (result == CTL_OK)
-                result = object_path(CLIENT_SERVICE, name, &path);
+        result = object_path(CLIENT_SERVICE, name, &path);
         if (result != CTL_OK)
                 return result;
 
@@ -424,7 +414,7 @@ CtlResult client_new_call(Ctl *c, const char *name, const char *member, sd_bus_m
         CtlResult result;
         int r;
 
-        result = find(c, CLIENT_SERVICE, name);
+        result = client_connect(c);
         if (result == CTL_OK)
                 result = object_path(CLIENT_SERVICE, name, &path);
         if (result != CTL_OK)
@@ -475,16 +465,28 @@ CtlResult client_take(Ctl *c, char *const *endpoints, bool for_store, sd_bus_mes
         return r < 0 ? tell_call_error(c, r, &error) : CTL_OK;
 }
 
-static CtlResult get_all(Ctl *c, const char *path, const char *interface, json_t **ret) {
+/* @property  NULL: all */
+static CtlResult get(Ctl *c, const char *interface, const char *name, const char *property,
+                     json_t **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         _cleanup_json_ json_t *reply = NULL;
+        _cleanup_free_ char *path = NULL;
         CtlResult result;
         int r;
 
-        r = sd_bus_message_new_method_call(c->bus, &m, c->destination, path,
-                                           "org.freedesktop.DBus.Properties", "GetAll");
+        result = client_connect(c);
+        if (result == CTL_OK && strcmp(interface, CLIENT_MANAGER) != 0)
+                result = object_path(interface, name, &path);
+        if (result != CTL_OK)
+                return result;
+
+        r = sd_bus_message_new_method_call(c->bus, &m, c->destination, path ? path : CLIENT_PATH,
+                                           "org.freedesktop.DBus.Properties",
+                                           property ? "Get" : "GetAll");
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", interface);
+        if (r >= 0 && property)
+                r = sd_bus_message_append(m, "s", property);
         if (r < 0) {
                 ctl_error("%s", strerror(-r));
                 return CTL_FAILED;
@@ -497,18 +499,11 @@ static CtlResult get_all(Ctl *c, const char *path, const char *interface, json_t
 }
 
 CtlResult client_get(Ctl *c, const char *interface, const char *name, json_t **ret) {
-        _cleanup_free_ char *path = NULL;
-        CtlResult result;
+        return get(c, interface, name, NULL, ret);
+}
 
-        if (strcmp(interface, CLIENT_MANAGER) == 0) {
-                result = client_connect(c);
-                return result == CTL_OK ? get_all(c, CLIENT_PATH, interface, ret) : result;
-        }
-
-        result = find(c, interface, name);
-        if (result == CTL_OK)
-                result = object_path(interface, name, &path);
-        return result == CTL_OK ? get_all(c, path, interface, ret) : result;
+CtlResult client_get_property(Ctl *c, const char *service, const char *property, json_t **ret) {
+        return get(c, CLIENT_SERVICE, service, property, ret);
 }
 
 const char *client_text(const json_t *properties, const char *name) {

@@ -48,6 +48,9 @@ CtlResult client_take(Ctl *c, char *const *endpoints, bool for_store, sd_bus_mes
  * @interface  one of the above */
 CtlResult client_get(Ctl *c, const char *interface, const char *name, json_t **ret);
 
+/* One of a service; some cost more than others.  *ret is its value, the caller's. */
+CtlResult client_get_property(Ctl *c, const char *service, const char *property, json_t **ret);
+
 /* A property of an object from client_get(); "" and 0 if it is not there. */
 const char *client_text(const json_t *properties, const char *name);
 json_int_t client_number(const json_t *properties, const char *name);

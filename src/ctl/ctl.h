@@ -58,6 +58,7 @@ typedef struct Ctl {
         bool has_colors;
         sd_bus *bus;
         const char *destination; /* of calls; NULL: the only one at the other end */
+        const char *news_of;     /* the service whose changes count; NULL: every signal does */
         bool has_news;           /* a signal came since this was last cleared */
         bool may_come_back; /* a connection that is lost is tried again by the caller, and not told */
         bool is_lenient;    /* whether a daemon is there is only a question */

@@ -171,20 +171,27 @@ static CtlResult finish(Ctl *c, const char *name, const char *state, const json_
         return print_end(c, name, result, state);
 }
 
+/* Connections are counted by the kernel, which looks at all of the machine, so only for who looks at them. */
+static CtlResult ask_once(Ctl *c, const char *name, const char *id, DeployNow *ret) {
+        CtlResult r;
+
+        deploy_now_done(ret);
+        r = client_get_property(c, name, "Deploy", &ret->deploy);
+        if (r == CTL_OK && progress_shows_connections(c))
+                r = client_get_property(c, name, "Connections", &ret->connections);
+        if (r == CTL_OK)
+                r = client_call_service(c, name, "GetDeployResult", &ret->result, "s", id);
+        return r;
+}
+
 /* How it is now.  A daemon that is executed anew in the middle goes on with it. */
 static CtlResult ask(Ctl *c, const char *name, const char *id, uint64_t deadline_usec,
-                     json_t **ret_now, json_t **ret_result) {
+                     DeployNow *ret) {
         CtlResult r;
 
         for (;;) {
-                _cleanup_json_ json_t *now = NULL;
-
                 c->has_news = false;
-                r = client_get(c, CLIENT_SERVICE, name, &now);
-                if (r == CTL_OK)
-                        r = client_call_service(c, name, "GetDeployResult", ret_result, "s", id);
-                if (r == CTL_OK)
-                        *ret_now = TAKE_PTR(now);
+                r = ask_once(c, name, id, ret);
                 if (r != CTL_NOT_REACHABLE)
                         return r;
 
@@ -201,20 +208,21 @@ static CtlResult follow(Ctl *c, const char *name, const char *id) {
         CtlResult r;
 
         c->may_come_back = true;
+        c->news_of = name;
         for (;;) {
-                _cleanup_json_ json_t *now = NULL, *reply = NULL;
+                _cleanup_(deploy_now_done) DeployNow now = { 0 };
                 const char *state = "";
 
-                r = ask(c, name, id, deadline_usec, &now, &reply);
+                r = ask(c, name, id, deadline_usec, &now);
                 if (r != CTL_OK)
                         return r;
 
-                if (strcmp(text_at(json_object_get(now, "Deploy"), 0), id) == 0)
-                        state = text_at(json_object_get(now, "Deploy"), 1);
-                progress_show(&progress, c, name, now, reply);
-                if (is_over(c, state, text_at(reply, 1))) {
+                if (strcmp(text_at(now.deploy, 0), id) == 0)
+                        state = text_at(now.deploy, 1);
+                progress_show(&progress, c, name, &now);
+                if (is_over(c, state, text_at(now.result, 1))) {
                         progress_end(&progress, c);
-                        return finish(c, name, state, reply);
+                        return finish(c, name, state, now.result);
                 }
 
                 r = client_wait_news(c, deadline_usec);

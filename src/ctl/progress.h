@@ -11,8 +11,17 @@ typedef struct Progress {
         bool is_open;   /* the cursor stands behind a line that changes */
 } Progress;
 
-/* @service  the properties of the service
- * @result   what GetDeployResult gave */
-void progress_show(Progress *p, const Ctl *c, const char *name, const json_t *service,
-                   const json_t *result);
+/* What is asked each time. */
+typedef struct DeployNow {
+        json_t *deploy;      /* the property of the service */
+        json_t *connections; /* likewise; NULL: nobody looks at them */
+        json_t *result;      /* what GetDeployResult gave */
+} DeployNow;
+
+void deploy_now_done(DeployNow *now);
+
+/* Whether somebody looks at a line that changes. */
+bool progress_shows_connections(const Ctl *c);
+
+void progress_show(Progress *p, const Ctl *c, const char *name, const DeployNow *now);
 void progress_end(Progress *p, const Ctl *c);

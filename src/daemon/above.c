@@ -172,18 +172,45 @@ static int send_in_time(const Above *a, const char *message, int fd) {
         return r;
 }
 
-int above_store(const Above *a, const char *name, int fd) {
-        char message[128];
+/* It never blocks: a signal is no more than another reason to come again. */
+static int send_now(const Above *a, const char *message, int fd) {
+        int r = a->fd >= 0 ? send_once(a, message, fd) : -ENOTCONN;
 
-        snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
-        return send_in_time(a, message, fd);
+        return r == -EINTR ? -EAGAIN : r;
+}
+
+static const char *say_store(char message[static MESSAGE_SIZE_BYTES], const char *name) {
+        snprintf(message, MESSAGE_SIZE_BYTES, "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+        return message;
+}
+
+static const char *say_unstore(char message[static MESSAGE_SIZE_BYTES], const char *name) {
+        snprintf(message, MESSAGE_SIZE_BYTES, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+        return message;
+}
+
+int above_store(const Above *a, const char *name, int fd) {
+        char message[MESSAGE_SIZE_BYTES];
+
+        return send_in_time(a, say_store(message, name), fd);
 }
 
 int above_unstore(const Above *a, const char *name) {
-        char message[128];
+        char message[MESSAGE_SIZE_BYTES];
 
-        snprintf(message, sizeof(message), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-        return send_in_time(a, message, -EBADF);
+        return send_in_time(a, say_unstore(message, name), -EBADF);
+}
+
+int above_try_store(const Above *a, const char *name, int fd) {
+        char message[MESSAGE_SIZE_BYTES];
+
+        return send_now(a, say_store(message, name), fd);
+}
+
+int above_try_unstore(const Above *a, const char *name) {
+        char message[MESSAGE_SIZE_BYTES];
+
+        return send_now(a, say_unstore(message, name), -EBADF);
 }
 
 void above_tell(Above *a, const char *format, ...) {

@@ -27,5 +27,9 @@ void above_drop_environment(void);
 int above_store(const Above *a, const char *name, int fd);
 int above_unstore(const Above *a, const char *name);
 
+/* The same without waiting; -EAGAIN: not in this moment. */
+int above_try_store(const Above *a, const char *name, int fd);
+int above_try_unstore(const Above *a, const char *name);
+
 /* Sends newline-separated assignments.  Dropped when the other side is slow. */
 void above_tell(Above *a, const char *format, ...) _printf_(2, 3);

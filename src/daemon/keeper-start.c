@@ -102,6 +102,8 @@ void keeper_start(const KeeperStart *start) {
                 fail("follow the keeper", errno);
         if (getppid() != start->keeper)
                 _exit(EXIT_FAILURE); /* it died before we could notice */
+        if (start->is_ending)
+                (void) raise(SIGTERM); /* blocked: it waits until the daemon reads it */
 
         r = set_environment(start);
         if (r >= 0)

@@ -2,6 +2,7 @@
 
 /* The child's side of the keeper: from fork() to the daemon's exec. */
 
+#include <stdbool.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -20,6 +21,7 @@ typedef struct KeeperStart {
         unsigned long long watchdog_usec;
         struct rlimit files; /* RLIMIT_NOFILE as it was given to us */
         pid_t keeper;
+        bool is_ending; /* the daemon is told to end, before it begins */
 } KeeperStart;
 
 /* Becomes the daemon.  Signals that are blocked stay so: one that comes before the daemon reads them waits

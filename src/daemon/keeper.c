@@ -90,6 +90,11 @@ static bool has_children(void) {
         return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) >= 0;
 }
 
+/* Whether there is anything that a daemon would have to end; one that has ended all leaves nothing here. */
+static bool has_work(const Keeper *k) {
+        return has_children() || fd_store_n(k->store) > 0;
+}
+
 /* Workers whose daemon does not come up to end them: they are in the store, as pidfds.  To what is none
  * nothing can be sent. */
 static void end_workers(Keeper *k, int number) {
@@ -110,6 +115,7 @@ static void end(Keeper *k, int code) {
 static void start_daemon(Keeper *k) {
         pid_t pid;
 
+        k->start.is_ending = k->is_ending;
         pid = fork();
         if (pid == 0)
                 keeper_start(&k->start);
@@ -125,9 +131,6 @@ static void start_daemon(Keeper *k) {
         arm(k->watchdog, START_TIMEOUT_USEC);
         log_debug("Keeper: daemon is pid %d, with %zu descriptors", (int) pid,
                   fd_store_n(k->store));
-
-        if (k->is_ending)
-                (void) kill(pid, SIGTERM); /* it waits until the daemon reads it */
 }
 
 static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -188,7 +191,7 @@ static void on_daemon_end(Keeper *k, const siginfo_t *info) {
                 end(k, code);
                 return;
         }
-        if (k->is_ending && (!has_children() || k->n_failures >= ENDING_STARTS_MAX)) {
+        if (k->is_ending && (!has_work(k) || k->n_failures >= ENDING_STARTS_MAX)) {
                 end(k, code);
                 return;
         }
@@ -243,7 +246,7 @@ static void on_message(Keeper *k, FdMessage *message) {
         m.n_fds = message->n_fds;
 
         if (m.is_store_remove)
-                (void) fd_store_remove(k->store, m.fd_name);
+                (void) fd_store_remove(k->store, m.fd_name, SIZE_MAX);
         else if (m.is_store)
                 keep_fds(k, &m);
 

@@ -16,6 +16,7 @@
 #include "daemon/fallback.h"
 #include "daemon/keeper.h"
 #include "daemon/manager.h"
+#include "daemon/state/leftover.h"
 #include "daemon/state/reexec.h"
 #include "reuse/reuseport.h"
 #include "settings/settings.h"
@@ -238,7 +239,6 @@ static int resume(const Options *options, const ManagerOptions *manager_options,
                   Manager **ret) {
         int r;
 
-        open_log(options, NULL); /* the settings are among what comes back */
         r = manager_new_adopting(legacy, manager_options, ret);
         if (r < 0)
                 return r;
@@ -249,11 +249,6 @@ static int resume(const Options *options, const ManagerOptions *manager_options,
         return manager_resume(*ret);
 }
 
-static bool wants_keeper(const DaemonSettings *s) {
-        return !keeper_is_above() &&
-               (s->fd_store == FD_STORE_KEEPER || (s->fd_store == FD_STORE_AUTO && getpid() == 1));
-}
-
 /* One that has left everything to the next frees nothing: that would end workers and remove their sockets. */
 static int run(Manager **manager) {
         int status = manager_run(*manager);
@@ -261,6 +256,43 @@ static int run(Manager **manager) {
         if ((*manager)->has_left)
                 _exit(status);
         return status;
+}
+
+/* Returns 1 with what another has left for us; 0: nothing was; or a negative errno, with what there is. */
+static int find_legacy(const Options *options, Legacy *ret) {
+        int r;
+
+        open_log(options, NULL); /* the settings are among what comes back */
+        r = legacy_from_exec(ret);
+        return r != 0 ? r : legacy_from_above(ret);
+}
+
+/* @found  as find_legacy()
+ *
+ * Returns the exit code. */
+static int go_on(const Options *options, const ManagerOptions *manager_options, int found,
+                 Legacy *legacy) {
+        _cleanup_(manager_freep) Manager *manager = NULL;
+        _cleanup_(leftover_freep) Leftover *leftover = NULL;
+        int r = found;
+
+        if (!legacy->is_from_exec)
+                (void) leftover_new(legacy, &leftover); /* without it, it is only not waited */
+        if (r > 0)
+                r = resume(options, manager_options, legacy, &manager);
+        legacy_done(legacy);
+        if (r >= 0) {
+                leftover = leftover_free(leftover);
+                return run(&manager);
+        }
+
+        manager = manager_free(manager);
+        return leftover_wait(leftover, r);
+}
+
+static bool wants_keeper(const DaemonSettings *s) {
+        return !keeper_is_above() &&
+               (s->fd_store == FD_STORE_KEEPER || (s->fd_store == FD_STORE_AUTO && getpid() == 1));
 }
 
 int main(int argc, char *argv[]) {
@@ -279,15 +311,10 @@ int main(int argc, char *argv[]) {
                 return reexec_check_state((int) options.state_fd);
 
         manager_options = (ManagerOptions){ options.control, program, argv };
-        r = options.only_check || options.only_print ? 0 : legacy_from_exec(&legacy);
-        if (r == 0 && !options.only_check && !options.only_print)
-                r = legacy_from_above(&legacy);
-        if (r < 0)
-                return EXIT_FAILURE;
-        if (r > 0) {
-                r = resume(&options, &manager_options, &legacy, &manager);
-                legacy_done(&legacy);
-                return r < 0 ? EXIT_FAILURE : run(&manager);
+        if (!options.only_check && !options.only_print) {
+                r = find_legacy(&options, &legacy);
+                if (r != 0)
+                        return go_on(&options, &manager_options, r, &legacy);
         }
 
         if (read_settings(&options, &settings, &status) > 0)

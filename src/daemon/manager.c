@@ -21,6 +21,7 @@
 #include "daemon/messages.h"
 #include "daemon/reload.h"
 #include "daemon/reserve.h"
+#include "daemon/service/store-queue.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/adoption.h"
 #include "daemon/state/crash-point.h"
@@ -261,6 +262,7 @@ static void exit_if_empty(Manager *m) {
                 return;
 
         m->has_stopped = true;
+        state_abandon(m->state); /* whoever is started after us begins anew */
         if (m->n_cut > 0)
                 log_note(LOG_WARNING, MESSAGE_DAEMON_STOPPED,
                          "Stopped; %u workers did not end in time and were cut off", m->n_cut);
@@ -289,6 +291,16 @@ static void stop(Manager *m) {
         exit_if_empty(m);
 }
 
+/* Whoever told the one before us to stop may have told us as well, and means the same. */
+static void take_pending_stop(void) {
+        const struct timespec at_once = { 0 };
+        sigset_t mask;
+
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGTERM);
+        (void) sigtimedwait(&mask, /* info= */ NULL, &at_once);
+}
+
 int manager_resume(Manager *m) {
         Service *s, *next;
         int r;
@@ -296,6 +308,7 @@ int manager_resume(Manager *m) {
         r = strangers_new(m, &m->strangers);
         if (r < 0)
                 return r;
+        m->is_adopting = false;
 
         for (size_t i = 0; i < m->n_services; i++)
                 service_resume(m->services[i]);
@@ -310,20 +323,13 @@ int manager_resume(Manager *m) {
                    m->n_services);
         log_note(LOG_NOTICE, MESSAGE_DAEMON_GOES_ON, "Ready: %zu endpoints, %zu services go on",
                  m->n_endpoints, m->n_services);
-        if (m->must_stop)
+        if (m->must_stop) {
+                take_pending_stop();
                 stop(m);
-        else
+        } else
                 reload_if_changed(m);
         manager_do_chores(m);
         return 0;
-}
-
-static bool has_generations(const Service *s) {
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (s->banks[bank])
-                        return true;
-
-        return false;
 }
 
 static int on_chores(sd_event_source *source, void *userdata) {
@@ -332,7 +338,7 @@ static int on_chores(sd_event_source *source, void *userdata) {
 
         for (s = LIST_FIRST(&m->leaving); s; s = next) {
                 next = LIST_NEXT(s, leaving_others);
-                if (!has_generations(s))
+                if (!service_has_generations(s))
                         (void) service_free(s);
         }
 
@@ -565,10 +571,13 @@ static int use_store(Manager *m) {
                 return 0;
         if (need > max)
                 log_warning("The store above us keeps %zu descriptors, and %zu are needed while every "
-                            "service is deployed at once: then a deploy may fail; see store_max",
+                            "service is deployed at once and workers have stored what they may: then "
+                            "a deploy may fail, or what they store is refused; see store_max",
                             max, need);
 
         r = state_use_store(m->state, max);
+        if (r >= 0)
+                r = store_queue_new(m, &m->store_queue);
         if (r < 0)
                 log_error("Nothing can be left in the store above us: %s", strerror(-r));
         return r;
@@ -626,6 +635,7 @@ int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager 
 
         m->has_lost_words = !legacy->is_from_exec;
         drop_rest(m, legacy);
+        store_queue_wake(m->store_queue); /* or who was before us had no time for it */
         r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
         if (r < 0)
                 return r;
@@ -638,6 +648,7 @@ Manager *manager_free(Manager *m) {
         if (!m)
                 return NULL;
 
+        m->store_queue = store_queue_free(m->store_queue);
         for (Service *s = LIST_FIRST(&m->leaving), *next; s; s = next) {
                 next = LIST_NEXT(s, leaving_others);
                 (void) service_free(s);

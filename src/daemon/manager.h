@@ -36,7 +36,8 @@ struct Manager {
         bool has_own_log_level,
                         has_own_log_target; /* the command line says them, whatever the file says */
         Strangers *strangers;
-        State *state; /* what a successor will need */
+        State *state;                   /* what a successor will need */
+        struct StoreQueue *store_queue; /* NULL: there is no store above us */
         Settings *settings;
         Settings *settings_next; /* a reload that waits; NULL: none does */
         Endpoint **endpoints;    /* one for each of the settings, same order */

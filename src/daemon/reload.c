@@ -7,301 +7,13 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/endpoint/endpoint-change.h"
-#include "daemon/endpoint/taker.h"
 #include "daemon/messages.h"
+#include "daemon/reload-plan.h"
 #include "daemon/state/crash-point.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"
 
-/* The new state, on the side. */
-typedef struct Plan {
-        Settings *settings;   /* borrowed */
-        Endpoint **endpoints; /* one for each of the settings: new, or one that stays */
-        bool *are_new;
-        EndpointChange **changes; /* of those that stay and get other sockets; else NULL */
-        Service **services;       /* one for each of the settings: one that stays, or NULL */
-} Plan;
-
-static void plan_done(Plan *p) {
-        for (size_t i = 0; p->endpoints && p->are_new && i < p->settings->n_endpoints; i++)
-                if (p->are_new[i])
-                        (void) endpoint_free(p->endpoints[i]);
-        for (size_t i = 0; p->changes && i < p->settings->n_endpoints; i++)
-                (void) endpoint_change_free(p->changes[i]);
-        free(p->changes);
-        free(p->endpoints);
-        free(p->are_new);
-        free(p->services);
-}
-
-/* ---- which endpoints stay ---- */
-
-/* `exclusive` is no property of sockets: it is looked at when they open, or here. */
-static bool needs_other_sockets(const SettingsChange *c) {
-        return c->applies == APPLIES_BY_NEW_SOCKETS && strcmp(c->row->name, "exclusive") != 0;
-}
-
-/* Whether the sockets of @before are what @now wants. */
-static bool can_stay(const EndpointSettings *before, const EndpointSettings *now) {
-        SettingsDiff diff = { 0 };
-        bool can = settings_diff_endpoint(before, now, &diff) >= 0;
-
-        for (size_t i = 0; i < diff.n_changes; i++)
-                can &= !needs_other_sockets(&diff.changes[i]);
-        settings_diff_done(&diff);
-
-        return can;
-}
-
-static bool is_taken(const Plan *p, const Endpoint *e) {
-        for (size_t i = 0; i < p->settings->n_endpoints; i++)
-                if (p->endpoints[i] == e)
-                        return true;
-
-        return false;
-}
-
-/* One with such sockets that is called otherwise, or one that was given up lately. */
-static Endpoint *find_other(const Manager *m, const Plan *p, const EndpointSettings *now) {
-        for (size_t i = 0; i < m->n_endpoints; i++) {
-                Endpoint *e = m->endpoints[i];
-
-                if (!is_taken(p, e) && can_stay(e->settings, now))
-                        return e;
-        }
-
-        for (size_t i = 0; i < m->n_services; i++)
-                for (size_t k = m->services[i]->n_endpoints; k < m->services[i]->n_held; k++) {
-                        Endpoint *e = m->services[i]->endpoints[k];
-
-                        if (!is_taken(p, e) && can_stay(e->settings, now))
-                                return e;
-                }
-
-        return NULL;
-}
-
-static void find_staying(const Manager *m, Plan *p) {
-        const Settings *s = p->settings;
-
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-                Endpoint *e = manager_find_endpoint(m, s->endpoints[i]->name);
-
-                if (e && can_stay(e->settings, s->endpoints[i]))
-                        p->endpoints[i] = e;
-        }
-
-        for (size_t i = 0; i < s->n_endpoints; i++)
-                if (!p->endpoints[i])
-                        p->endpoints[i] = find_other(m, p, s->endpoints[i]);
-}
-
-static bool has_open(const Endpoint *e, const ReuseAddress *address) {
-        for (size_t i = 0; i < e->n_open; i++) {
-                ReuseAddress open = *reuse_group_address(e->groups[i]);
-
-                open.is_dual_stack = address->is_dual_stack;
-                if (reuse_address_equal(&open, address))
-                        return true;
-        }
-
-        return false;
-}
-
-/* New sockets at an address whose old ones are still open would join their group, or be another one from
- * which the kernel picks before any rule. */
-static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
-                                 char **reterr_why) {
-        char text[REUSE_ADDRESS_TEXT_SIZE];
-
-        for (size_t k = 0; k < now->n_addresses; k++)
-                if (reuse_address_port(&now->addresses[k]) != 0 && has_open(e, &now->addresses[k]))
-                        return why_say(reterr_why, -EBUSY,
-                                       "endpoint %s: %s is open as endpoint %s, and bind_to_device, "
-                                       "bind_ipv6_only, flows or the endpoint of an open address cannot be "
-                                       "changed so; give it another address, or restart reuseportd",
-                                       now->name,
-                                       reuse_address_format(&now->addresses[k], text, sizeof(text)),
-                                       e->settings->name);
-
-        return 0;
-}
-
-static int check_addresses_are_free(const Manager *m, const EndpointSettings *now,
-                                    char **reterr_why) {
-        int r = 0;
-
-        for (size_t i = 0; i < m->n_endpoints && r >= 0; i++)
-                r = check_address_is_free(m->endpoints[i], now, reterr_why);
-
-        return r;
-}
-
-/* Who is at the address already, if nobody may be from now on. */
-static int check_exclusive(Manager *m, Endpoint *e, const EndpointSettings *now,
-                           char **reterr_why) {
-        const EndpointSettings *before = e->settings;
-
-        if (before->is_exclusive || !now->is_exclusive)
-                return 0;
-
-        e->settings = now;
-        strangers_look(m->strangers);
-        e->settings = before;
-        if (e->n_strangers > 0)
-                return why_say(reterr_why, -EADDRINUSE,
-                               "endpoint %s cannot be exclusive: there are %u sockets of others at its "
-                               "addresses; the log says more",
-                               now->name, e->n_strangers);
-
-        return 0;
-}
-
-/* Who has taken it would share the visitors of a service, or hold sockets that are no longer ours. */
-static int check_takers(const Endpoint *e, const EndpointSettings *now, bool stays,
-                        char **reterr_why) {
-        char text[320];
-
-        if (!e || e->n_takers == 0 || (stays && !now->service))
-                return 0;
-
-        return why_say(reterr_why, -EBUSY, "endpoint %s is taken by %s; end that before %s%s%s",
-                       now->name, takers_describe(e, text, sizeof(text)),
-                       now->service ? "service " : "it has other sockets",
-                       now->service ? now->service->name : "", now->service ? " gets it" : "");
-}
-
-static unsigned n_slots_of(const EndpointSettings *e) {
-        return endpoint_n_slots(e, e->service ? e->service->n_workers : 0);
-}
-
-static int open_new(Manager *m, Plan *p, size_t i, char **reterr_why) {
-        const EndpointSettings *now = p->settings->endpoints[i];
-        Endpoint *e = manager_find_endpoint(m, now->name);
-        int r;
-
-        if (e && !is_taken(p, e) && endpoint_can_change(e, now)) {
-                r = endpoint_change_new(e, now, n_slots_of(now), &p->changes[i]);
-                if (r >= 0) {
-                        p->endpoints[i] = e;
-                        return 0;
-                }
-        } else {
-                r = check_addresses_are_free(m, now, reterr_why);
-                if (r < 0)
-                        return r;
-                r = endpoint_new(m, now, n_slots_of(now), &p->endpoints[i]);
-                p->are_new[i] = r >= 0;
-        }
-
-        return r < 0 ? why_say(reterr_why, r, "endpoint %s cannot be opened: %s; the log says more",
-                               now->name, reuse_strerror(r))
-                     : 0;
-}
-
-static int plan_endpoints(Manager *m, Plan *p, char **reterr_why) {
-        const Settings *s = p->settings;
-        int r = 0;
-
-        find_staying(m, p);
-        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
-                r = check_takers(p->endpoints[i] ?: manager_find_endpoint(m, s->endpoints[i]->name),
-                                 s->endpoints[i], p->endpoints[i], reterr_why);
-        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
-                if (!p->endpoints[i])
-                        r = open_new(m, p, i, reterr_why);
-        for (size_t i = 0; i < s->n_endpoints && r >= 0; i++)
-                if (!p->are_new[i])
-                        r = check_exclusive(m, p->endpoints[i], s->endpoints[i], reterr_why);
-
-        return r;
-}
-
-static bool has_place(const Plan *p, const Service *s) {
-        for (size_t i = 0; i < p->settings->n_services; i++)
-                if (p->services[i] == s)
-                        return true;
-
-        return false;
-}
-
-/* A service that goes and whose endpoint that one takes: it is the same by another name, and its next
- * generation what the settings say. */
-static Service *find_former(const Plan *p, const ServiceSettings *now) {
-        for (size_t i = 0; i < p->settings->n_endpoints; i++) {
-                Service *s = p->endpoints[i] && !p->are_new[i] ? p->endpoints[i]->service : NULL;
-
-                if (s && p->settings->endpoints[i]->service == now && s->is_listening &&
-                    !settings_find_service(p->settings, s->settings->name) && !has_place(p, s))
-                        return s;
-        }
-
-        return NULL;
-}
-
-static void find_services(const Manager *m, Plan *p) {
-        const Settings *s = p->settings;
-
-        for (size_t i = 0; i < s->n_services; i++)
-                p->services[i] = manager_find_service(m, s->services[i]->name);
-        for (size_t i = 0; i < s->n_services; i++)
-                if (!p->services[i])
-                        p->services[i] = find_former(p, s->services[i]);
-}
-
-static int plan_new(Manager *m, Settings *settings, Plan *ret, char **reterr_why) {
-        Plan p = { .settings = settings };
-        int r = -ENOMEM;
-
-        p.endpoints = calloc(settings->n_endpoints + 1, sizeof(Endpoint *));
-        p.are_new = calloc(settings->n_endpoints + 1, sizeof(bool));
-        p.changes = calloc(settings->n_endpoints + 1, sizeof(EndpointChange *));
-        p.services = calloc(settings->n_services + 1, sizeof(Service *));
-        if (p.endpoints && p.are_new && p.changes && p.services)
-                r = plan_endpoints(m, &p, reterr_why);
-        if (r < 0) {
-                plan_done(&p);
-                return r;
-        }
-
-        find_services(m, &p);
-        *ret = p;
-        return 0;
-}
-
 /* ---- what it has to wait for ---- */
-
-static bool has_generations(const Service *s) {
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (s->banks[bank])
-                        return true;
-
-        return false;
-}
-
-/* What a service is called from now on; NULL: it goes. */
-static const ServiceSettings *next_settings(const Plan *p, const Service *s) {
-        for (size_t i = 0; i < p->settings->n_services; i++)
-                if (p->services[i] == s)
-                        return p->settings->services[i];
-
-        return NULL;
-}
-
-/* One endpoint of several that moves to another service does so when the workers of the old one are gone. */
-static Service *find_giver(const Plan *p) {
-        for (size_t i = 0; i < p->settings->n_endpoints; i++) {
-                const EndpointSettings *now = p->settings->endpoints[i];
-                Service *before = p->endpoints[i] ? p->endpoints[i]->service : NULL;
-
-                if (before && now->service && next_settings(p, before) != now->service &&
-                    has_generations(before))
-                        return before;
-        }
-
-        return NULL;
-}
 
 static Service *find_deploying(const Manager *m) {
         for (size_t i = 0; i < m->n_services; i++) {
@@ -316,17 +28,17 @@ static Service *find_deploying(const Manager *m) {
 
 /* ---- the switch: nothing fails but for memory, and then the service that met it stays as it is ---- */
 
-static void leave_services(Manager *m, const Plan *p) {
+static void leave_services(Manager *m, const ReloadPlan *p) {
         for (size_t i = 0; i < m->n_services; i++) {
                 Service *s = m->services[i];
                 _cleanup_free_ bool *are_ours = NULL;
 
-                if (has_place(p, s))
+                if (reload_plan_service(p, s))
                         continue;
 
                 are_ours = calloc(s->n_endpoints + 1, sizeof(bool));
                 for (size_t k = 0; are_ours && k < s->n_endpoints; k++)
-                        are_ours[k] = !is_taken(p, s->endpoints[k]);
+                        are_ours[k] = !reload_plan_keeps(p, s->endpoints[k]);
                 if (!are_ours)
                         continue;
 
@@ -336,7 +48,7 @@ static void leave_services(Manager *m, const Plan *p) {
 }
 
 /* The endpoints of a service in the order of its settings. */
-static Endpoint **list_endpoints(const Plan *p, const ServiceSettings *s) {
+static Endpoint **list_endpoints(const ReloadPlan *p, const ServiceSettings *s) {
         Endpoint **list = calloc(s->n_endpoints + 1, sizeof(Endpoint *));
 
         for (size_t i = 0; list && i < s->n_endpoints; i++)
@@ -347,7 +59,7 @@ static Endpoint **list_endpoints(const Plan *p, const ServiceSettings *s) {
 
 /* Visitors of one that sleeps go where nobody is, and other sockets come by a new generation: so it has to
  * wake, still by the settings before. */
-static void wake_changing(const Plan *p) {
+static void wake_changing(const ReloadPlan *p) {
         for (size_t i = 0; i < p->settings->n_endpoints; i++) {
                 Service *s = p->changes[i] ? p->endpoints[i]->service : NULL;
 
@@ -357,7 +69,7 @@ static void wake_changing(const Plan *p) {
 }
 
 /* Those that no service takes along are closed. */
-static void put_endpoints(Manager *m, Plan *p, Settings *before) {
+static void put_endpoints(Manager *m, ReloadPlan *p, Settings *before) {
         Endpoint **old = m->endpoints;
         size_t n_old = m->n_endpoints;
 
@@ -394,7 +106,7 @@ static void start_service(Manager *m, const ServiceSettings *settings, Service *
         (void) service_start(*ret); /* it logs */
 }
 
-static void put_services(Manager *m, Plan *p, Endpoint **const *lists) {
+static void put_services(Manager *m, ReloadPlan *p, Endpoint **const *lists) {
         Service **old = m->services;
         size_t n = 0;
 
@@ -436,7 +148,7 @@ static void renew_free(Manager *m) {
                                 (void) endpoint_renew(m->endpoints[i], bank); /* it logs */
 }
 
-static int commit(Manager *m, Plan *p, Settings *settings) {
+static int commit(Manager *m, ReloadPlan *p, Settings *settings) {
         _cleanup_(settings_unrefp) Settings *before = NULL;
         Endpoint ***lists = calloc(settings->n_services + 1, sizeof(Endpoint **));
         int r = lists ? 0 : -ENOMEM;
@@ -467,17 +179,17 @@ static int commit(Manager *m, Plan *p, Settings *settings) {
 
 /* Returns 0; 1: it waits for *ret_waits_for. */
 static int apply(Manager *m, Settings *settings, Service **ret_waits_for, char **reterr_why) {
-        _cleanup_(plan_done) Plan p = { .settings = settings };
+        _cleanup_(reload_plan_done) ReloadPlan p = { .settings = settings };
         int r;
 
         *ret_waits_for = find_deploying(m);
         if (*ret_waits_for)
                 return 1;
 
-        r = plan_new(m, settings, &p, reterr_why);
+        r = reload_plan_new(m, settings, &p, reterr_why);
         if (r < 0)
                 return r;
-        *ret_waits_for = find_giver(&p);
+        *ret_waits_for = reload_plan_giver(&p);
         if (*ret_waits_for) {
                 (*ret_waits_for)->has_to_give = true;
                 service_refuse(*ret_waits_for);
@@ -506,7 +218,7 @@ static void start_givers(Manager *m) {
         for (size_t i = 0; i < m->n_services; i++) {
                 Service *s = m->services[i];
 
-                if (!s->has_to_give || has_generations(s))
+                if (!s->has_to_give || service_has_generations(s))
                         continue;
                 s->has_to_give = false;
                 (void) service_start(s); /* it logs */

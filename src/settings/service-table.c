@@ -491,8 +491,9 @@ static const SettingRow rows[] = {
                                 "order in which they came.  One store serves the whole service: where "
                                 "a worker wants its own, it puts $REUSEPORTD_WORKER into FDNAME.  The "
                                 "store is emptied when the service is stopped or has failed, not while "
-                                "it sleeps.  A daemon that is executed anew keeps it; one that is "
-                                "killed or crashes loses it.\n"
+                                "it sleeps.  A daemon that is executed anew keeps it; where there is a "
+                                "store above the daemon (fd_store) it is left there as well, counts "
+                                "in store_max, and crosses the end of a daemon, however it ends.\n"
                                 "Only with fd_protocol = \"systemd\": other dialects have no words for "
                                 "them.",
         },

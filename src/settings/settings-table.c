@@ -109,9 +109,10 @@ static const SettingRow daemon_rows[] = {
                         .default_text = "1000",
                         .applies = APPLIES_NOW,
                         .help = "How many descriptors are left there at most: listening sockets of two "
-                                "banks, and for each worker of two generations a process and a notify "
-                                "socket.  A configuration that needs more is refused where there is a "
-                                "store.\nsystemd 252 takes a second for the first thousand, and more for "
+                                "banks, for each worker of two generations a process and a notify "
+                                "socket, and for each service what its workers may store "
+                                "(fd_store_max).  A configuration that needs more is refused where "
+                                "there is a store.\nsystemd 252 takes a second for the first thousand, and more for "
                                 "each that follows.",
         },
 };

@@ -371,7 +371,9 @@ DEFINE_CLEANUP(Settings, settings_unref)
 const EndpointSettings *settings_find_endpoint(const Settings *s, const char *name);
 const ServiceSettings *settings_find_service(const Settings *s, const char *name);
 
-/* How many descriptors the daemon leaves in the store above it at most, while every service is deployed. */
+/* How many descriptors are left in the store above the daemon at most, while every service is deployed: its
+ * own, and with what workers may store. */
+size_t settings_store_need_of_daemon(const Settings *s);
 size_t settings_store_need(const Settings *s);
 
 /* The name for LISTEN_FDNAMES. */

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+from crash import Survivor, below
 from house import DEADLINE, Process, Request, children_of, count, get, toy, wait_answers, wait_workers
 from test_deploy import ADDRESS, QUICK, check_lost_nothing, generations, loads, new_version, settle, wait_deploy
 from test_reload import listeners
@@ -17,12 +18,16 @@ def kept(config, more=""):
     return KEEPER % more + config
 
 
-class Kept:
+class Kept(Survivor):
     """A daemon below a keeper."""
 
     def __init__(self, daemon):
         self.daemon = daemon
         self.log = daemon.log
+        self.toy = daemon.build / "tests/integration/toy-worker"
+
+    def ctl(self, *arguments, **options):
+        return self.daemon.ctl(*arguments, **options)
 
     def pid(self):
         """Of the daemon that runs now."""
@@ -50,8 +55,8 @@ class Kept:
         self.log.wait("services go on", times=n + 1)
         assert self.pid() != pid
 
-    def workers(self):
-        return sorted(w["pid"] for w in self.daemon.ask("status", "site")["workers"])
+    def servers(self):
+        return below(self.daemon.pid, self.toy)
 
     def sockets(self):
         pid = self.pid()

@@ -221,7 +221,7 @@ serve()
 def test_f6_who_keeps_a_socket_of_a_generation_that_is_gone_is_named(house):
     path = hostile.script(house, LEFT_BEHIND)
     daemon = house.run('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; }; services: {'
-                       + hostile.service(path) + "};")
+                       + hostile.service(path) + "};", arguments=["--log-level=debug"])
     daemon.log.wait("worker: ready")
     pid = int(daemon.log.wait(r"worker: left behind (\d+)").group(1))
     try:
@@ -232,11 +232,31 @@ def test_f6_who_keeps_a_socket_of_a_generation_that_is_gone_is_named(house):
         assert n == 1
         # Nobody is left behind by the next one, and nobody is named.
         assert daemon.ctl("deploy", "site").returncode == 0
-        daemon.log.wait("Generation 2 is gone")
+        daemon.log.wait("looked for holders of the sockets of generation 2")
         assert daemon.stop() == 0
     finally:
         os.kill(pid, signal.SIGKILL)
-    assert not daemon.log.has("socket of generation 2")
+    assert not daemon.log.has("holds a socket of generation 2")
+
+
+FORKS = '''
+if os.fork() == 0:
+    while True:
+        signal.pause()
+serve()
+'''
+
+
+def test_f6_children_of_the_next_in_the_same_bank_are_nobody_who_was_left_behind(house):
+    """Generation 3 is where 1 was, soon after; what is asked of 2 is looked for all the same."""
+    path = hostile.script(house, "import signal\n" + FORKS)
+    daemon = house.run('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; }; services: {'
+                       + hostile.service(path) + "};", arguments=["--log-level=debug"])
+    for _ in range(3):
+        assert daemon.ctl("deploy", "site").returncode == 0
+    daemon.log.wait("looked for holders of the sockets of generation 3")
+    assert not daemon.log.has("still holds a socket"), daemon.log.text()
+    assert daemon.stop() == 0
 
 
 def test_f6_a_generation_that_ignores_its_signal_is_cut_and_its_successor_serves(house):

@@ -159,6 +159,24 @@ serve()
     assert daemon.stop() == 0
 
 
+def test_a_socket_of_ours_is_not_kept(house):
+    """In the store nobody would read it, and it would hold the port when the endpoint is long gone."""
+    daemon = house_of(house, '''
+if n == 1:
+    file = kept(b"x")
+    theirs = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+    speaker.say("FDSTORE=1\\nFDNAME=all", [3, file[0], os.dup(3), theirs.fileno()])
+    speaker.barrier()
+serve()
+''')
+    daemon.log.wait("worker: ready")
+    daemon.log.wait("It is a socket that each worker is given anyway")
+    assert stored(daemon) == {"descriptors": 2, "limit": 8, "refused": 2}
+    kill_one()
+    assert given(daemon, 2)["contents"] == ["x", "-"]
+    assert daemon.stop() == 0
+
+
 def test_without_a_store_nothing_is_kept(house):
     daemon = house_of(house, STORE, settings="")
     daemon.log.wait("worker: ready")

@@ -23,7 +23,7 @@ REPORTS = "BOX_REPORTS"                         # where the inner pytest writes 
 PROGRAMS = Path("/usr/local/libexec/reuseportd-tests")
 # As a build has them, since house.py knows that shape.
 PRODUCTS = ["config/demo/demo-server", "tests/integration/load", "tests/integration/toy-worker",
-            "src/daemon/reuseportd", "src/ctl/reuseportctl"]
+            "tests/integration/kill-at", "src/daemon/reuseportd", "src/ctl/reuseportctl"]
 PASSED_ON = ("REUSEPORT_TEST_LONG", "REUSEPORT_TEST_DEADLINE")
 
 
@@ -33,6 +33,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "crash_points: needs a build with -Dcrash_points=true")
     config.addinivalue_line("markers", "packaged: nothing of ours is installed; the test installs the packages")
     config.addinivalue_line("markers", "box_seconds(n): the time that the test has in its box (300)")
     if not IS_INSIDE:

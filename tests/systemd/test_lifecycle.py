@@ -8,39 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
+from booted import UNIT, Booted, Visitors, listening_inodes
 from house import SOURCES, Process, count, get, toy, wait_workers
 
-UNIT = "reuseportd.service"
 PACKAGES = sorted(path for path in (SOURCES / "build/package").glob("*.deb") if "dbgsym" not in path.name)
 
 pytestmark = pytest.mark.box_seconds(1200)
 
 
-def listening_inodes(port=8080):
-    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
-    return sorted(row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")
-
-
 def cgroup_of(pid):
     return Path(f"/proc/{pid}/cgroup").read_text()
-
-
-class Visitors:
-    """New connections, kept ones, and requests that take two seconds."""
-
-    KINDS = {"new": ["--clients=8"], "kept": ["--clients=4", "--keep-alive"],
-             "slow": ["--clients=4", "--path=/sleep/2000"]}
-
-    def __init__(self, box):
-        self.loads = {kind: box.load("--address=127.0.0.1:8080", "--seconds=3600", *options).wait_running()
-                      for kind, options in self.KINDS.items()}
-
-    def check(self, show, what):
-        results = {kind: load.stop() for kind, load in self.loads.items()}
-        show(f"{what}: " + ", ".join(f"{kind} {result['requests']} requests, {result['lost']} lost"
-                                     for kind, result in results.items()))
-        for kind, result in results.items():
-            assert result["lost"] == 0 and result["requests"] > 0, (kind, result)
 
 
 class House:
@@ -48,9 +25,8 @@ class House:
 
     def __init__(self, box):
         self.box = box
-        box.start(toy(workers=2))
+        self.daemon = Booted(box, service="", switches=())
         self.workers = wait_workers(2)
-        box.ctl("wait", "site", "--for=running")
         self.inodes = listening_inodes()
 
     def needs_store(self):
@@ -76,10 +52,13 @@ class House:
 def test_restarts_lose_nobody(box, show):
     house, times = House(box).needs_store(), count(3, 50)
     visitors, pid = Visitors(box), box.main_pid()
+    costs = None
     for _ in range(times):
         box.systemctl("restart", UNIT)
         pid = house.wait_successor(pid)
+        costs = costs or house.daemon.costs()
     visitors.check(show, f"{times} times systemctl restart")
+    house.daemon.check_costs(costs, show)
 
 
 def test_kills_lose_nobody(box, show):

@@ -1,7 +1,9 @@
 """A generation is a scope of systemd: shown, limited, and ended as a whole."""
 
+import contextlib
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -79,19 +81,41 @@ def test_each_generation_is_a_scope_of_its_own(box):
                    "systemd has forgotten them")
 
 
-def test_a_worker_that_is_replaced_joins_the_scope(box):
+def scope_of(pid):
+    """Its name; one that systemd is about to forget is not used again."""
+    path = re.search(r"^0::(.*)$", Path(f"/proc/{pid}/cgroup").read_text(), re.MULTILINE).group(1)
+    assert re.fullmatch(r"/reuseportd\.slice/reuseportd-site-1(-\d+)?\.scope", path), path
+    return path.rsplit("/", 1)[1]
+
+
+def test_a_worker_that_is_replaced_is_in_a_scope_too(box):
     box.start(toy())
     wait_running(box, 1)
-    scope = "reuseportd-site-1.scope"
-    wait_scope(box, scope)
+    wait_scope(box, "reuseportd-site-1.scope")
     for _ in range(3):
         before = get(8080).pid
         with Process(before) as process:
             process.kill()
             process.wait_gone()
         box.wait_until(lambda: get(8080).pid != before, "a successor")
-        assert processes_of(scope) == {get(8080).pid}
-    wait_scope(box, scope)
+        box.wait_until(lambda: box.show(scope_of(get(8080).pid), "ActiveState") == "active", "its scope is a unit")
+        assert processes_of(scope_of(get(8080).pid)) == {get(8080).pid}
+    box.wait_until(lambda: scopes() == [scope_of(get(8080).pid)], "no other is left")
+
+
+def test_workers_that_die_at_once_leave_a_scope_to_the_one_that_stays(box):
+    """systemd is told of a process that is gone when it looks, and of the same name before it has forgotten it."""
+    box.start("daemon: { log_level = \"debug\"; };"
+              + toy(service='restart_delay = "1ms"; restart_max_delay = "1ms";'))
+    wait_running(box, 1)
+    for _ in range(30):
+        (worker,) = box.ask("status", "site")["workers"] or [None]
+        with contextlib.suppress(ProcessLookupError):
+            if worker:
+                os.kill(worker["pid"], signal.SIGKILL)
+    wait_running(box, 1)
+    box.wait_until(lambda: box.show(scope_of(get(8080).pid), "ActiveState") == "active", "its scope is a unit")
+    box.wait_until(lambda: scopes() == [scope_of(get(8080).pid)], "no other is left")
 
 
 def test_limits_hold_for_a_generation(box):

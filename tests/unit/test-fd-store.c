@@ -56,10 +56,10 @@ static void descriptors_are_kept_in_the_order_in_which_they_came(void **state) {
         assert_int_equal(fd_store_put(s, 9, "b", true, file()), 1);
         assert_names(s, "b stored a b ");
 
-        assert_int_equal(fd_store_remove(s, "b"), 2);
-        assert_int_equal(fd_store_remove(s, "b"), 0);
+        assert_int_equal(fd_store_remove(s, "b", SIZE_MAX), 2);
+        assert_int_equal(fd_store_remove(s, "b", SIZE_MAX), 0);
         assert_names(s, "stored a ");
-        assert_int_equal(fd_store_remove(s, NULL), 1);
+        assert_int_equal(fd_store_remove(s, NULL, SIZE_MAX), 1);
         assert_names(s, "a ");
 }
 
@@ -84,6 +84,38 @@ static void the_same_open_file_is_kept_once(void **state) {
         assert_int_equal(fd_store_put(s, 9, "g", false, ends[0]), 1);
         assert_int_equal(fd_store_put(s, 9, "h", false, ends[1]), 1);
         assert_names(s, "a c d e g h ");
+}
+
+static void the_oldest_that_is_the_same_is_found_among_many(void **state) {
+        _cleanup_(fd_store_freep) FdStore *s = make();
+        int first = eventfd(0, EFD_CLOEXEC), other = file(), copy;
+
+        assert_int_equal(fd_store_put(s, 999, "a", false, first), 1);
+        assert_int_equal(fd_store_find(s, first), -ENOENT); /* but itself */
+        for (unsigned i = 0; i < 300; i++)
+                assert_int_equal(fd_store_put(s, 999, "b", false, eventfd(0, EFD_CLOEXEC)), 1);
+        copy = dup(first);
+        assert_int_equal(fd_store_find(s, copy), first);
+        assert_int_equal(fd_store_find(s, other), -ENOENT);
+
+        fd_store_drop(s, first);
+        assert_false(is_open(first));
+        assert_int_equal(fd_store_n(s), 300);
+        assert_int_equal(fd_store_find(s, copy), -ENOENT);
+        (void) fd_close(copy);
+        (void) fd_close(other);
+        assert_int_equal(fd_store_find(s, other), -EBADF);
+}
+
+static void no_more_are_removed_than_was_asked_for(void **state) {
+        _cleanup_(fd_store_freep) FdStore *s = make();
+
+        for (unsigned i = 0; i < 10; i++)
+                assert_int_equal(fd_store_put(s, 99, i % 2 ? "a" : "b", true, file()), 1);
+        assert_int_equal(fd_store_remove(s, "a", 3), 3);
+        assert_names(s, "b b b b a b a "); /* the oldest have gone */
+        assert_int_equal(fd_store_remove(s, "a", 3), 2);
+        assert_int_equal(fd_store_remove(s, "a", 3), 0);
 }
 
 static void what_is_beyond_the_limit_is_closed_at_once(void **state) {
@@ -117,7 +149,7 @@ static void names_that_could_not_be_handed_over_are_refused(void **state) {
         assert_int_equal(n, NAMES_BYTES / sizeof(name) + 1); /* 16 of 256 bytes */
         assert_int_equal(fd_store_put(s, 1000, "y", true, file()), -E2BIG);
 
-        (void) fd_store_remove(s, name);
+        (void) fd_store_remove(s, name, SIZE_MAX);
         assert_int_equal(fd_store_put(s, 1000, "y", true, file()), 1);
 
         assert_true(fd_name_is_valid(""));
@@ -158,7 +190,7 @@ static void what_was_removed_is_not_watched_any_more(void **state) {
         held = dup(ends[0]);
         number = ends[0];
         assert_int_equal(fd_store_put(s, 9, "a", true, ends[0]), 1);
-        assert_int_equal(fd_store_remove(s, "a"), 1);
+        assert_int_equal(fd_store_remove(s, "a", SIZE_MAX), 1);
 
         /* another takes its number */
         assert_int_equal(fcntl(held, F_DUPFD_CLOEXEC, 100) >= 0 && close(100) == 0, 1);
@@ -262,6 +294,41 @@ static void a_message_comes_with_its_descriptors_and_its_sender(void **state) {
         (void) fd_close(ends[1]);
 }
 
+static void a_message_that_is_looked_at_stays_and_its_text_alone_takes_nothing(void **state) {
+        static const char text[] = "FDSTORE=1";
+        int ends[2], pipe_ends[2];
+        char byte;
+        FdMessage m;
+
+        make_channel(ends);
+        assert_int_equal(pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK), 0);
+        send_fds(ends[1], text, strlen(text), &pipe_ends[1], 1);
+        (void) fd_close(pipe_ends[1]);
+
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(fd_message_peek_text(ends[0], &m), 1);
+                assert_string_equal(m.text, text);
+                assert_int_equal(m.n_fds, 0);
+                assert_int_equal(fd_message_peek(ends[0], &m), 1);
+                assert_string_equal(m.text, text);
+                assert_int_equal(m.n_fds, 1);
+                assert_int_equal(write(m.fds[0], "x", 1), 1);
+                fd_message_done(&m);
+                assert_int_equal(read(pipe_ends[0], &byte, 1), 1);
+                assert_int_equal(read(pipe_ends[0], &byte, 1),
+                                 -1); /* it is still held in the queue */
+        }
+        assert_int_equal(fd_message_receive_text(ends[0], &m), 1);
+        assert_string_equal(m.text, text);
+        assert_int_equal(m.n_fds, 0);
+        assert_int_equal(fd_message_peek(ends[0], &m), -EAGAIN);
+        assert_int_equal(read(pipe_ends[0], &byte, 1), 0); /* and nowhere any more */
+
+        (void) fd_close(pipe_ends[0]);
+        (void) fd_close(ends[0]);
+        (void) fd_close(ends[1]);
+}
+
 static void what_is_not_a_message_leaves_nothing_behind(void **state) {
         static char large[FD_MESSAGE_SIZE_BYTES];
         int ends[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -285,12 +352,15 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 UNIT_TEST(descriptors_are_kept_in_the_order_in_which_they_came),
                 UNIT_TEST(the_same_open_file_is_kept_once),
+                UNIT_TEST(the_oldest_that_is_the_same_is_found_among_many),
+                UNIT_TEST(no_more_are_removed_than_was_asked_for),
                 UNIT_TEST(what_is_beyond_the_limit_is_closed_at_once),
                 UNIT_TEST(names_that_could_not_be_handed_over_are_refused),
                 UNIT_TEST(what_hangs_up_is_dropped_if_it_is_looked_at),
                 UNIT_TEST(what_was_removed_is_not_watched_any_more),
                 UNIT_TEST(a_socket_that_lingers_does_not_hold_us),
                 UNIT_TEST(a_message_comes_with_its_descriptors_and_its_sender),
+                UNIT_TEST(a_message_that_is_looked_at_stays_and_its_text_alone_takes_nothing),
                 UNIT_TEST(what_is_not_a_message_leaves_nothing_behind),
         };
 

@@ -9,6 +9,7 @@
 #include "daemon/deploy/drain.h"
 #include "daemon/deploy/health.h"
 #include "daemon/manager.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/service/service.h"
 #include "daemon/spawn/errand.h"
 #include "daemon/timer.h"

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "daemon/manager.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/service/service.h"
 
 #define PORT_RANGE      "/proc/sys/net/ipv4/ip_local_port_range"

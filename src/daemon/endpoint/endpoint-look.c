@@ -2,6 +2,7 @@
 
 #include <linux/sock_diag.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 static uint64_t n_dropped(int fd) {
         uint32_t numbers[SK_MEMINFO_VARS] = { 0 };
@@ -38,4 +39,20 @@ EndpointLook endpoint_look(const Endpoint *e) {
                                 look_at(e->groups[i], bank, slot, &look);
 
         return look;
+}
+
+bool endpoint_has_socket(const Endpoint *e, ino_t inode) {
+        struct stat st;
+
+        for (size_t i = 0; i < e->n_open; i++) {
+                const ReuseGroup *g = e->groups[i];
+
+                for (unsigned bank = 0; bank < reuse_group_n_banks(g); bank++)
+                        for (unsigned slot = 0; slot < reuse_group_n_slots(g, bank); slot++)
+                                if (fstat(reuse_group_fd(g, bank, slot), &st) >= 0 &&
+                                    st.st_ino == inode)
+                                        return true;
+        }
+
+        return false;
 }

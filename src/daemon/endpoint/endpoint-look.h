@@ -15,3 +15,6 @@ typedef struct EndpointLook {
 
 /* Costs two system calls for each socket. */
 EndpointLook endpoint_look(const Endpoint *e);
+
+/* Whether the socket of that inode is one of its own.  Costs a system call for each that it has. */
+bool endpoint_has_socket(const Endpoint *e, ino_t inode);

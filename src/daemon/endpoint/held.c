@@ -9,29 +9,37 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "daemon/endpoint/endpoint.h"
 #include "daemon/endpoint/proc.h"
 #include "daemon/manager.h"
 #include "daemon/service/generation.h"
 #include "daemon/service/service.h"
+#include "daemon/timer.h"
+
+#define AFTER_USEC (1 * USEC_PER_SEC)
 
 struct HeldLook {
         Service *service; /* borrowed */
-        unsigned generation;
+        unsigned generation, bank;
         SocketHolder *sockets;
         size_t n_sockets;
+        pid_t *workers; /* ours, sorted, as they were when the walk began */
+        size_t n_workers;
         DIR *proc;
-        sd_event_source *more;
+        sd_event_source *timer, *more;
 };
 
 HeldLook *held_look_free(HeldLook *l) {
         if (!l)
                 return NULL;
 
+        l->timer = timer_disarm(l->timer);
         l->more = sd_event_source_disable_unref(l->more);
         if (l->proc)
                 (void) closedir(l->proc);
         free(l->sockets);
+        free(l->workers);
         free(l);
         return NULL;
 }
@@ -61,10 +69,59 @@ static void finish(HeldLook *l) {
                 if (l->sockets[i].pid > 0 && !is_told(l, i, l->sockets[i].pid))
                         tell(l, &l->sockets[i]);
 
+        log_debug("%s: looked for holders of the sockets of generation %u",
+                  l->service->settings->name, l->generation);
         l->service->held = held_look_free(l);
 }
 
-/* One process.  We have our own copies, and so has a store above us. */
+/* ---- the walk ---- */
+
+static int compare_pids(const void *p, const void *q) {
+        const pid_t *a = p, *b = q;
+
+        return (*a > *b) - (*a < *b);
+}
+
+static int add_workers(HeldLook *l, const Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
+                const Generation *g = s->banks[bank];
+                pid_t *more;
+
+                if (!g || g->n_places == 0)
+                        continue;
+                more = reallocarray(l->workers, l->n_workers + g->n_places, sizeof(pid_t));
+                if (!more)
+                        return -ENOMEM;
+
+                l->workers = more;
+                for (unsigned i = 0; i < g->n_places; i++)
+                        if (g->slots[i].worker)
+                                l->workers[l->n_workers++] = g->slots[i].worker->pid;
+        }
+
+        return 0;
+}
+
+static int list_workers(HeldLook *l) {
+        const Manager *m = l->service->manager;
+        int r = 0;
+
+        for (size_t i = 0; i < m->n_services && r >= 0; i++)
+                r = add_workers(l, m->services[i]);
+        if (l->n_workers > 0)
+                qsort(l->workers, l->n_workers, sizeof(pid_t), compare_pids);
+
+        return r;
+}
+
+/* We have our own copies, and so has a store above us. */
+static bool may_have_them(const HeldLook *l, pid_t pid) {
+        return pid != getpid() && pid != getppid() &&
+               (l->n_workers == 0 ||
+                !bsearch(&pid, l->workers, l->n_workers, sizeof(pid_t), compare_pids));
+}
+
+/* One process. */
 static int on_more(sd_event_source *source, void *userdata) {
         HeldLook *l = userdata;
         struct dirent *entry = readdir(l->proc);
@@ -72,10 +129,39 @@ static int on_more(sd_event_source *source, void *userdata) {
 
         if (!entry)
                 finish(l);
-        else if (pid > 0 && pid != getpid() && pid != getppid())
+        else if (pid > 0 && may_have_them(l, pid))
                 proc_look_into(pid, l->sockets, l->n_sockets);
         return 0;
 }
+
+static int begin(HeldLook *l) {
+        int r;
+
+        r = list_workers(l);
+        if (r < 0)
+                return r;
+
+        l->proc = opendir("/proc");
+        if (!l->proc)
+                return -errno;
+
+        r = sd_event_add_defer(l->service->manager->event, &l->more, on_more, l);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(l->more, SD_EVENT_ON);
+        if (r >= 0)
+                r = sd_event_source_set_priority(l->more, SD_EVENT_PRIORITY_IDLE);
+        return r;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        HeldLook *l = userdata;
+
+        if (l->service->manager->is_stopping || begin(l) < 0) /* without memory nobody is told */
+                l->service->held = held_look_free(l);
+        return 0;
+}
+
+/* ---- what is looked for ---- */
 
 static size_t n_sockets_of(const Generation *g) {
         size_t n = 0;
@@ -119,13 +205,17 @@ void held_look(Service *s, const Generation *g) {
 
         l->service = s;
         l->generation = g->number;
-        l->proc = list_sockets(l, g) < 0 ? NULL : opendir("/proc");
-        if (!l->proc || sd_event_add_defer(s->manager->event, &l->more, on_more, l) < 0 ||
-            sd_event_source_set_enabled(l->more, SD_EVENT_ON) < 0 ||
-            sd_event_source_set_priority(l->more, SD_EVENT_PRIORITY_IDLE) < 0) {
-                (void) held_look_free(l); /* without memory or descriptors nobody is told */
+        l->bank = g->bank;
+        if (list_sockets(l, g) < 0 ||
+            timer_arm(s->manager->event, &l->timer, AFTER_USEC, on_timer, l) < 0) {
+                (void) held_look_free(l);
                 return;
         }
 
         s->held = l;
+}
+
+void held_forget(Service *s, unsigned bank) {
+        if (s->held && s->held->bank == bank)
+                s->held = held_look_free(s->held);
 }

@@ -295,6 +295,12 @@ static bool shares_sockets(const Generation *g) {
         return false;
 }
 
+void generation_on_stored(const Generation *g) {
+        for (unsigned i = 0; i < g->n_places; i++)
+                if (g->slots[i].worker)
+                        worker_on_stored(g->slots[i].worker);
+}
+
 bool generation_has_future(const Generation *g) {
         for (unsigned i = 0; i < g->n_places; i++)
                 if (generation_has_reader(g, i))

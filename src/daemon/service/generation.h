@@ -135,6 +135,9 @@ void generation_put_live(const Generation *g, ReuseRule *rule);
 /* Whether its workers hold the sockets of @e. */
 bool generation_holds(const Generation *g, const Endpoint *e);
 
+/* From ServiceStore: what its workers have stored is where it should be. */
+void generation_on_stored(const Generation *g);
+
 /* Whether anybody is, or will be, in any of its slots. */
 bool generation_has_future(const Generation *g);
 

@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "base/text.h"
 #include "daemon/manager.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/service/service.h"
 #include "daemon/timer.h"
 #include "daemon/why.h"

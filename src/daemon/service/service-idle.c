@@ -10,6 +10,7 @@
 #include "daemon/endpoint/connections.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/service/service.h"
 #include "daemon/timer.h"
 

@@ -11,6 +11,7 @@
 #include "daemon/endpoint/endpoint-change.h"
 #include "daemon/manager.h"
 #include "daemon/service/service-idle.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/service/service.h"
 #include "settings/diff.h"
 

@@ -11,6 +11,7 @@
 #include "daemon/deploy/drain.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/service/service-verbs.h"
 #include "daemon/service/service.h"
 #include "daemon/why.h"

@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/why.h"
 
 static const char *name_of(const Service *s) {

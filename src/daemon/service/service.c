@@ -1,23 +1,19 @@
 #include "daemon/service/service.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "daemon/endpoint/connections.h"
-#include "daemon/endpoint/endpoint-adopt.h"
-#include "daemon/endpoint/endpoint-change.h"
 #include "daemon/endpoint/held.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/service-idle.h"
+#include "daemon/service/service-log.h"
+#include "daemon/service/service-sockets.h"
 #include "daemon/service/service-store.h"
-#include "daemon/state/crash-point.h"
-#include "daemon/why.h"
 
 static const char *const state_names[SERVICE_STATE_MAX] = {
         [SERVICE_LISTENING] = "listening", [SERVICE_STOPPED] = "stopped",
@@ -34,11 +30,19 @@ Generation *service_current(const Service *s) {
         return s->banks[s->front];
 }
 
+bool service_has_generations(const Service *s) {
+        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
+                if (s->banks[bank])
+                        return true;
+
+        return false;
+}
+
 const Generation *service_checked_generation(const Service *s) {
         return s->deploy && s->front != s->deploy->new_bank ? s->deploy->new : NULL;
 }
 
-static LogFields fields_of(const Service *s) {
+LogFields service_fields(const Service *s) {
         const Generation *g = service_current(s);
 
         return (LogFields){
@@ -47,15 +51,6 @@ static LogFields fields_of(const Service *s) {
                 .color = g ? generation_color(g) : NULL,
         };
 }
-
-/* @message  a MESSAGE_ of messages.h, or NULL */
-#define service_note(s, level, message, format, ...)                                            \
-        do {                                                                                    \
-                LogFields fields_ = fields_of(s);                                               \
-                fields_.message_id = message;                                                   \
-                log_fields(level, &fields_, "%s: " format, (s)->settings->name, ##__VA_ARGS__); \
-        } while (false)
-#define service_log(s, level, format, ...) service_note(s, level, NULL, format, ##__VA_ARGS__)
 
 int service_new_empty(Manager *manager, const ServiceSettings *settings, Service **ret) {
         Service *s;
@@ -127,246 +122,6 @@ Service *service_free(Service *s) {
         return NULL;
 }
 
-static ReuseRule make_rule(const Service *s) {
-        /* While it sleeps visitors wait in every slot of the front; else a generation knows its own, which
-         * are not what the next one will have. */
-        ReuseRule rule = reuse_rule_init(s->front, service_current(s) ? 0 : service_n_wanted(s));
-
-        rule.seed = s->manager->seed;
-        if (s->deploy)
-                deploy_put(s->deploy, &rule);
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (s->banks[bank])
-                        generation_put_live(s->banks[bank], &rule);
-        door_put(s, &rule);
-
-        return rule;
-}
-
-static bool bank_serves(const Service *s, unsigned bank, const Endpoint *e) {
-        const Generation *g = s->banks[bank];
-
-        if (g)
-                return !g->is_stopping && generation_holds(g, e);
-
-        /* Asleep: who comes wakes it. */
-        for (size_t i = 0; i < s->n_endpoints && bank == s->front; i++)
-                if (s->endpoints[i] == e)
-                        return true;
-
-        return false;
-}
-
-/* The rule of one endpoint: after a reload generations may hold different ones. */
-static ReuseRule rule_of(const Service *s, const Endpoint *e, const ReuseRule *rule) {
-        ReuseRule own = *rule;
-
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (!bank_serves(s, bank, e))
-                        memset(own.live[bank], 0, sizeof(own.live[bank]));
-
-        return own;
-}
-
-int service_put_rule(Service *s) {
-        ReuseRule rule = make_rule(s);
-        int r;
-
-        /* Who dies between the two leaves a record that is ahead of the rule, never behind it. */
-        state_touch_service(s);
-        (void) state_flush(s->manager->state);
-        CRASH_POINT("rule");
-        for (size_t i = 0; i < s->n_held; i++) {
-                const ReuseRule own = rule_of(s, s->endpoints[i], &rule);
-
-                r = endpoint_put_rule(s->endpoints[i], &own, s->is_listening);
-                if (r < 0) {
-                        service_note(s, LOG_ERR, MESSAGE_RULE_NOT_REPLACED,
-                                     "The rule of endpoint %s cannot be replaced: %s; the one before stays "
-                                     "in force",
-                                     s->endpoints[i]->settings->name, reuse_strerror(r));
-                        return r;
-                }
-        }
-
-        CRASH_POINT("rule-replaced");
-        return 0;
-}
-
-static bool is_on_demand(const Service *s) {
-        return s->settings->activation == ACTIVATION_ON_DEMAND;
-}
-
-static EndpointReader reader_of(const Service *s, unsigned bank, unsigned slot) {
-        const Generation *g = s->banks[bank];
-
-        if (g && !g->is_stopping && generation_has_reader(g, slot))
-                return ENDPOINT_READER_WORKER;
-        if (slot >= (g ? g->n_slots : service_n_wanted(s)))
-                return ENDPOINT_READER_RESET;
-
-        if (bank == s->front && s->deploy) /* visitors wait for the generation that comes */
-                return ENDPOINT_READER_WORKER;
-
-        return bank == s->front && is_on_demand(s) ? ENDPOINT_READER_WAKE : ENDPOINT_READER_RESET;
-}
-
-/* A shared socket is read as long as anybody reads it. */
-static EndpointReader shared_reader_of(const Service *s, unsigned bank) {
-        for (unsigned slot = 0; s->banks[bank] && slot < s->banks[bank]->n_slots; slot++)
-                if (reader_of(s, bank, slot) == ENDPOINT_READER_WORKER)
-                        return ENDPOINT_READER_WORKER;
-
-        return reader_of(s, bank, 0);
-}
-
-void service_put_readers(Service *s) {
-        for (size_t i = 0; i < s->n_held; i++) {
-                Endpoint *e = s->endpoints[i];
-
-                for (size_t k = 0; k < e->n_sockets; k++) {
-                        EndpointSocket *socket = &e->sockets[k];
-
-                        endpoint_socket_set_reader(
-                                        socket,
-                                        endpoint_is_shared(e, socket->bank)
-                                                        ? shared_reader_of(s, socket->bank)
-                                                        : reader_of(s, socket->bank, socket->slot));
-                }
-        }
-}
-
-int service_grow_bank(Service *s, unsigned bank, unsigned n_workers) {
-        for (size_t i = 0; i < s->n_held; i++) {
-                int r = endpoint_grow(s->endpoints[i], bank, n_workers);
-
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
-}
-
-int service_renew_bank(Service *s, unsigned bank) {
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-                int r = endpoint_renew(s->endpoints[i], bank);
-
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
-}
-
-static bool bank_is_open(const Service *s, unsigned bank) {
-        const Endpoint *e = s->endpoints[0];
-
-        return e->n_groups > 0 && bank < reuse_group_n_banks(e->groups[0]);
-}
-
-/* Who holds the banks, for whom it concerns. */
-static char *describe_banks(const Service *s) {
-        _cleanup_free_ char *text = NULL;
-        size_t size = 0;
-        FILE *stream;
-
-        stream = open_memstream(&text, &size);
-        if (!stream)
-                return NULL;
-
-        fprintf(stream, "every bank is taken:");
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)
-                if (s->banks[bank])
-                        fprintf(stream, " %s by generation %u (%u workers%s)", bank_color(bank),
-                                s->banks[bank]->number, generation_n_workers(s->banks[bank]),
-                                s->banks[bank]->is_stopping ? ", finishing their connections" : "");
-        fprintf(stream, "; wait until one is gone, or end it: kill --old");
-
-        return fclose(stream) == 0 ? TAKE_PTR(text) : NULL;
-}
-
-int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why) {
-        int r = -EBUSY;
-
-        for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++) {
-                if (bank == s->front || s->banks[bank])
-                        continue;
-
-                r = service_renew_bank(s, bank);
-                if (r >= 0)
-                        r = service_grow_bank(s, bank, n_workers);
-                if (r < 0)
-                        return why_say(reterr_why, r, "the bank %s cannot be %s: %s",
-                                       bank_color(bank), bank_is_open(s, bank) ? "grown" : "opened",
-                                       reuse_strerror(r));
-
-                *ret = bank;
-                return 0;
-        }
-
-        *reterr_why = describe_banks(s);
-        return r;
-}
-
-/* While nobody is led anywhere every bank without a generation becomes what the settings say. */
-static int prepare_banks(Service *s) {
-        unsigned last = s->front > 1 ? s->front : 1;
-        int r = 0;
-
-        for (unsigned bank = 0; bank <= last && r >= 0; bank++) {
-                if (s->banks[bank])
-                        continue;
-                r = service_renew_bank(s, bank);
-                if (r >= 0)
-                        r = service_grow_bank(s, bank, service_n_wanted(s));
-        }
-
-        return r;
-}
-
-static int listen_all(Service *s) {
-        ReuseRule rule = make_rule(s);
-        int r;
-
-        r = prepare_banks(s);
-        if (r < 0) {
-                service_log(s, LOG_ERR, "Its sockets cannot be made ready: %s", reuse_strerror(r));
-                return r;
-        }
-
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-                r = endpoint_listen(s->endpoints[i], &rule);
-                if (r < 0) {
-                        service_log(s, LOG_ERR, "Endpoint %s cannot listen: %s%s",
-                                    s->endpoints[i]->settings->name, reuse_strerror(r),
-                                    r == -ENOPROTOOPT
-                                                    ? "; the kernel takes no program for its group"
-                                                    : "");
-                        while (i-- > 0)
-                                (void) endpoint_refuse(s->endpoints[i]);
-                        return r;
-                }
-        }
-
-        s->is_listening = true;
-        state_touch_service(s);
-        return 0;
-}
-
-static void refuse_all(Service *s) {
-        service_scale_end(s);
-        service_ahead_drop(s);
-        for (size_t i = 0; i < s->n_held && s->is_listening; i++) {
-                int r = endpoint_refuse(s->endpoints[i]);
-
-                if (r < 0)
-                        service_log(s, LOG_ERR, "Endpoint %s cannot be made to refuse: %s",
-                                    s->endpoints[i]->settings->name, reuse_strerror(r));
-        }
-        s->is_listening = false;
-        state_touch_service(s);
-}
-
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret) {
         Generation *g;
         int r;
@@ -379,6 +134,7 @@ int service_add_generation(Service *s, Build *build, unsigned bank, Generation *
 
         s->last_number = g->number;
         s->banks[bank] = g;
+        held_forget(s, bank);
         *ret = g;
         return 0;
 }
@@ -424,11 +180,11 @@ int service_start_build(Service *s, Build *build) {
 
         /* First the door, then the waiters: visitors queue from here on. */
         if (!s->is_listening)
-                r = listen_all(s);
+                r = service_sockets_listen(s);
         if (r >= 0)
                 r = service_wake_build(s, build, /* slot= */ 0);
         if (r < 0 && s->is_listening)
-                refuse_all(s);
+                service_sockets_refuse(s);
 
         return r;
 }
@@ -439,11 +195,11 @@ int service_start(Service *s) {
         if (s->is_listening)
                 return 0;
 
-        r = listen_all(s);
+        r = service_sockets_listen(s);
         if (r < 0)
                 return r;
 
-        if (is_on_demand(s)) {
+        if (s->settings->activation == ACTIVATION_ON_DEMAND) {
                 service_put_readers(s);
                 service_ahead_prepare(s);
                 return 0;
@@ -451,12 +207,12 @@ int service_start(Service *s) {
 
         r = service_wake(s, /* slot= */ 0);
         if (r < 0)
-                refuse_all(s);
+                service_sockets_refuse(s);
         return r;
 }
 
 void service_refuse(Service *s) {
-        refuse_all(s);
+        service_sockets_refuse(s);
 }
 
 void service_forget_failures(Service *s) {
@@ -549,7 +305,7 @@ void service_on_visitor(Service *s, unsigned bank, unsigned slot) {
         if (g)
                 generation_wake(g, slot);
         else if (service_wake(s, slot) < 0)
-                refuse_all(s); /* nobody would ever come, and he would wait for ever */
+                service_sockets_refuse(s); /* nobody would ever come, and he would wait for ever */
 }
 
 void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
@@ -562,7 +318,7 @@ void service_on_visitors_reset(Service *s, unsigned bank, unsigned n) {
 
 /* Nobody is left in the bank that visitors go to. */
 static void front_is_empty(Service *s, bool has_failed) {
-        if (s->is_listening && is_on_demand(s) && !has_failed) {
+        if (s->is_listening && s->settings->activation == ACTIVATION_ON_DEMAND && !has_failed) {
                 service_note(s, LOG_INFO, MESSAGE_SERVICE_ASLEEP, "Asleep");
                 (void) service_put_rule(s);
                 service_put_readers(s);
@@ -571,12 +327,12 @@ static void front_is_empty(Service *s, bool has_failed) {
         }
 
         s->has_failed = has_failed;
-        refuse_all(s);
+        service_sockets_refuse(s);
 }
 
 void service_on_generation_failed(Service *s, Generation *g) {
         if (g->bank == s->front && !s->deploy)
-                refuse_all(s);
+                service_sockets_refuse(s);
         generation_stop(g, s->settings->timeout_stop_usec);
 }
 
@@ -612,25 +368,11 @@ void service_on_generation_gone(Service *s, Generation *g) {
 
 /* ---- over the end of a daemon ---- */
 
-static void resume_endpoints(Service *s) {
-        ReuseRule rule = make_rule(s);
-
-        for (size_t i = 0; i < s->n_held; i++) {
-                Endpoint *e = s->endpoints[i];
-                const ReuseRule own = rule_of(s, e, &rule);
-                int r = endpoint_resume(e, s->is_listening ? &own : NULL);
-
-                if (r < 0)
-                        service_note(s, LOG_ERR, MESSAGE_RULE_NOT_REPLACED,
-                                     "The rule of endpoint %s cannot be put in force: %s",
-                                     e->settings->name, reuse_strerror(r));
-        }
-}
-
 void service_resume(Service *s) {
-        LogFields fields = fields_of(s);
+        LogFields fields = service_fields(s);
 
-        resume_endpoints(s);
+        service_store_resume(s);
+        service_sockets_resume(s);
         if (s->is_listening)
                 service_put_readers(s);
         for (unsigned bank = 0; bank < REUSE_BANKS_MAX; bank++)

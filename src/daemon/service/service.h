@@ -139,6 +139,9 @@ void service_kill(Service *s);
 /* The generation that visitors go to; NULL: asleep or stopped. */
 Generation *service_current(const Service *s);
 
+/* Whether anybody of it is in any bank. */
+bool service_has_generations(const Service *s);
+
 /* The one that the door to the bank leads to, NULL: none is being checked. */
 const Generation *service_checked_generation(const Service *s);
 
@@ -146,13 +149,6 @@ ServiceState service_state(const Service *s);
 const char *service_state_to_string(ServiceState state);
 
 unsigned service_n_workers(const Service *s);
-
-/* Makes the rule anew and puts it in force, on all endpoints or on none.  Returns 0 or a negative
- * error, which is logged. */
-int service_put_rule(Service *s);
-
-/* Says for every socket that listens who reads it. */
-void service_put_readers(Service *s);
 
 /* From Endpoint: somebody came to a place whose worker sleeps. */
 void service_on_visitor(Service *s, unsigned bank, unsigned slot);
@@ -194,12 +190,6 @@ void service_drop_endpoints(Service *s);
 /* How many workers the next generation has, and this one but for scaling to come. */
 unsigned service_n_wanted(const Service *s);
 
-/* Makes sure that every endpoint has slots for so many in that bank.  Returns 0 or a negative error. */
-int service_grow_bank(Service *s, unsigned bank, unsigned n_workers);
-
-/* Makes a bank without a generation what the settings say, where nobody is led to it. */
-int service_renew_bank(Service *s, unsigned bank);
-
 /* Does what a scale has asked for and a deploy had to come first. */
 void service_scale_go_on(Service *s);
 
@@ -213,7 +203,6 @@ void service_scale_end(Service *s);
 void service_on_generation_failed(Service *s, Generation *g);
 
 /* For Deploy. */
-int service_find_free_bank(Service *s, unsigned n_workers, unsigned *ret, char **reterr_why);
 int service_add_generation(Service *s, Build *build, unsigned bank, Generation **ret);
 void service_set_previous_build(Service *s, Build *build);
 void service_publish_result(Service *s, const DeployResult *result);

@@ -23,14 +23,23 @@
 #define SYSTEMD   "org.freedesktop.systemd1"
 #define NAMES_MAX 16U /* that are tried: another life of ours may have left one */
 
+#define REFUSALS_MAX  8U /* by systemd, one after the other, before it is believed */
+#define TRIES         3U
+#define PROCESSES_MAX 10000U /* that are brought elsewhere at once */
+
 struct Scope {
         Manager *manager; /* borrowed */
         char *description;
-        char *name;   /* of the unit */
-        char *path;   /* of the directory */
-        int fd;       /* its cgroup.procs, while a worker is being started */
-        bool is_told; /* systemd knows it, and takes it away */
-        bool is_new;  /* the directory is, and systemd does not know it yet */
+        char *base;         /* what its names begin with */
+        unsigned n_names;   /* that it has had */
+        char *name;         /* of the unit */
+        char *path;         /* of the directory */
+        int fd;             /* its cgroup.procs, while a worker is being started */
+        bool is_told;       /* systemd knows it, and takes it away */
+        bool is_new;        /* the directory is, or was empty, and systemd may not know it */
+        bool is_refused;    /* for good */
+        unsigned n_refused; /* one after the other */
+        sd_bus_slot *call;  /* to systemd, under way */
 };
 
 /* ---- the place ---- */
@@ -74,20 +83,20 @@ static bool is_populated(const char *path) {
         return strstr(text, "populated 1");
 }
 
-/* Takes the first name that nobody has. */
-static int choose_name(Scope *s, const char *service, unsigned generation) {
+/* Takes the next name that nobody has. */
+static int choose_name(Scope *s) {
         _cleanup_free_ char *root = find_root();
 
-        for (unsigned i = 1; root && i <= NAMES_MAX; i++) {
+        for (unsigned i = 0; root && i < NAMES_MAX; i++) {
+                unsigned number = s->n_names++ % NAMES_MAX + 1;
                 char suffix[16] = "";
 
-                if (i > 1)
-                        snprintf(suffix, sizeof(suffix), "-%u", i);
+                if (number > 1)
+                        snprintf(suffix, sizeof(suffix), "-%u", number);
                 free(s->name);
                 free(s->path);
                 s->path = NULL;
-                if (asprintf(&s->name, "reuseportd-%s-%u%s.scope", service, generation, suffix) <
-                    0) {
+                if (asprintf(&s->name, "%s%s.scope", s->base, suffix) < 0) {
                         s->name = NULL;
                         return -ENOMEM;
                 }
@@ -127,33 +136,60 @@ static int open_file(const Scope *s, const char *name) {
         return fd < 0 ? -errno : fd_move_above_stdio(fd);
 }
 
+/* Any process of it.  0: it is empty. */
+static pid_t find_process_in(const char *path) {
+        _cleanup_free_ char *procs = NULL;
+        FILE *file;
+        int pid = 0;
+
+        if (asprintf(&procs, "%s/cgroup.procs", path) < 0)
+                return 0;
+        file = fopen(procs, "re");
+        if (file) {
+                if (fscanf(file, "%d", &pid) != 1)
+                        pid = 0;
+                (void) fclose(file);
+        }
+
+        return pid;
+}
+
+static pid_t find_process(const Scope *s) {
+        return find_process_in(s->path);
+}
+
+/* systemd takes away what is empty, perhaps just now. */
+static int open_procs(Scope *s) {
+        int r = -ENOENT;
+
+        for (unsigned i = 0; i < TRIES && r == -ENOENT; i++) {
+                r = make_directories(s);
+                s->is_new |= r > 0;
+                if (r >= 0)
+                        r = open_file(s, "cgroup.procs");
+        }
+
+        return r;
+}
+
 int scope_open(Scope *s) {
         int r;
 
         s->fd = fd_close(s->fd);
-        r = make_directories(s);
-        if (r >= 0) {
-                s->is_new |= r > 0;
-                s->fd = open_file(s, "cgroup.procs");
-                r = s->fd;
-        }
+        r = open_procs(s);
         if (r < 0) {
                 log_warning("%s cannot be made: %s; its processes stay in our own control group",
                             s->path, strerror(-r));
                 s->fd = -EBADF;
+                return s->fd;
         }
 
+        s->fd = r;
+        s->is_new |= find_process(s) == 0;
         return s->fd;
 }
 
 /* ---- systemd ---- */
-
-static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
-        if (sd_bus_message_is_method_error(m, NULL))
-                log_warning("systemd does not take a control group of ours as a scope: %s",
-                            sd_bus_message_get_error(m)->message);
-        return 0;
-}
 
 static int append_properties(const Scope *s, sd_bus_message *m, pid_t pid) {
         _cleanup_free_ char *unit = NULL;
@@ -168,7 +204,9 @@ static int append_properties(const Scope *s, sd_bus_message *m, pid_t pid) {
         return r;
 }
 
-static int start_unit(const Scope *s, pid_t pid) {
+static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+
+static int start_unit(Scope *s, pid_t pid) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         sd_bus *bus;
         int r;
@@ -190,21 +228,87 @@ static int start_unit(const Scope *s, pid_t pid) {
                 r = sd_bus_message_close_container(m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "a(sa(sv))", 0);
-        return r < 0 ? r : sd_bus_call_async(bus, NULL, m, on_started, NULL, 0);
+        s->call = sd_bus_slot_unref(s->call);
+        return r < 0 ? r : sd_bus_call_async(bus, &s->call, m, on_started, s, 0);
 }
 
-void scope_tell(Scope *s, pid_t pid) {
+static void tell(Scope *s, pid_t pid) {
         int r;
-
-        s->fd = fd_close(s->fd);
-        if (pid <= 0 || !s->is_new)
-                return;
 
         s->is_new = false;
         r = start_unit(s, pid);
-        s->is_told |= r >= 0;
-        if (r < 0)
-                log_debug("systemd is not told of %s: %s", s->name, strerror(-r));
+        s->is_told = r >= 0;
+        log_debug("systemd is told of %s, pid %d: %s", s->name, (int) pid,
+                  r < 0 ? strerror(-r) : "asked");
+}
+
+static int bring(Scope *s, pid_t pid) {
+        _cleanup_close_ int fd = open_procs(s);
+
+        if (fd < 0)
+                return fd;
+
+        return dprintf(fd, "%d", (int) pid) < 0 && errno != ESRCH ? -errno : 0;
+}
+
+/* All that are in it go to another one, under another name. */
+static int move(Scope *s) {
+        _cleanup_free_ char *from = strdup(s->path);
+        int r = from ? choose_name(s) : -ENOMEM;
+        pid_t pid;
+
+        for (unsigned i = 0; i < PROCESSES_MAX && r >= 0; i++) {
+                pid = find_process_in(from);
+                if (pid <= 0)
+                        return 0;
+                r = bring(s, pid);
+        }
+
+        return r;
+}
+
+/* A worker may have died before systemd looked at it: another is named, now or when there is one.  And a unit
+ * that has ended with its last process, or is about to, is not forgotten while another is in its control group,
+ * nor begins anew: then it needs another name. */
+static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        Scope *s = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(m);
+        pid_t pid = find_process(s);
+        int r = 0;
+
+        s->call = sd_bus_slot_unref(s->call);
+        if (error) {
+                log_debug("systemd does not take %s: %s", s->name, error->message);
+                s->is_told = false;
+                s->is_new = true;
+                if (s->n_refused++ >= REFUSALS_MAX)
+                        r = -EPERM;
+                else if (pid > 0 && sd_bus_error_has_name(error, SYSTEMD ".UnitExists"))
+                        r = move(s);
+        } else
+                s->n_refused = 0;
+
+        if (r < 0) {
+                s->is_refused = true;
+                log_warning("systemd does not take the control group of %s as a scope: %s", s->name,
+                            error->message);
+        } else if (pid > 0 && s->is_new)
+                tell(s, pid);
+        return 0;
+}
+
+void scope_tell(Scope *s, pid_t pid) {
+        s->fd = fd_close(s->fd);
+        if (pid <= 0 || !s->is_new || s->is_refused)
+                return;
+
+        /* systemd may have taken the directory away, since it was empty, before the process has joined. */
+        if (find_process(s) <= 0 && bring(s, pid) < 0)
+                return;
+
+        s->n_refused = 0;
+        if (!s->call)
+                tell(s, pid);
 }
 
 /* ---- birth and death ---- */
@@ -222,7 +326,11 @@ int scope_new(Manager *m, const char *service, unsigned generation, Scope **ret)
 
         s->manager = m;
         s->fd = -EBADF;
-        r = choose_name(s, service, generation);
+        r = asprintf(&s->base, "reuseportd-%s-%u", service, generation) < 0 ? -ENOMEM : 0;
+        if (r < 0)
+                s->base = NULL;
+        else
+                r = choose_name(s);
         if (r >= 0 && asprintf(&s->description, "Generation %u of %s", generation, service) < 0) {
                 s->description = NULL;
                 r = -ENOMEM;
@@ -258,10 +366,12 @@ int scope_find(Manager *m, pid_t pid, Scope **ret) {
         s->fd = -EBADF;
         s->is_told = true;
         s->name = strdup(name + 1);
+        s->base = strndup(name + 1, strlen(name + 1) - strlen(".scope"));
+        s->n_names = 1;
         s->description = strdup("A generation of an earlier life");
         if (asprintf(&s->path, CGROUPS "%s", cgroup) < 0)
                 s->path = NULL;
-        if (!s->name || !s->description || !s->path) {
+        if (!s->name || !s->base || !s->description || !s->path) {
                 (void) scope_free(s, /* kills= */ false);
                 return -ENOMEM;
         }
@@ -289,7 +399,9 @@ Scope *scope_free(Scope *s, bool kills) {
         if (s->path && !s->is_told)
                 (void) rmdir(s->path); /* if it is not empty yet, its name is used again */
         s->fd = fd_close(s->fd);
+        s->call = sd_bus_slot_unref(s->call);
         free(s->description);
+        free(s->base);
         free(s->name);
         free(s->path);
         free(s);

@@ -19,6 +19,7 @@
 #include "daemon/state/state-endpoint.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-service.h"
+#include "daemon/state/state-stored.h"
 #include "daemon/why.h"
 
 #define SETTINGS_MAX 4096U
@@ -50,6 +51,17 @@ void legacy_done(Legacy *l) {
         free(l->fds);
         l->log = state_log_free(l->log);
         *l = (Legacy){ 0 };
+}
+
+const char *legacy_error_text(int error) {
+        if (error == -EBADMSG)
+                return "it is damaged";
+        if (error == -EPROTONOSUPPORT)
+                return "it is of another version";
+        if (error == -EPERM)
+                return "it belongs to another user";
+
+        return reuse_strerror(error);
 }
 
 int legacy_take_fd(Legacy *l, const char *name) {
@@ -370,7 +382,7 @@ static int load_sockets_of(Adoption *a, const json_t *record) {
         r = state_endpoint_load_sockets(a, record, e);
         if (r >= 0 && !e->service)
                 r = state_endpoint_load_takers(a, record, e);
-        if (r < 0)
+        if (r < 0 && !a->manager->must_stop) /* else they were closed already */
                 log_error("Endpoint %s: its sockets could not be taken back: %s", e->settings->name,
                           reuse_strerror(r));
         return 0;
@@ -421,6 +433,8 @@ static int load_all(Adoption *a, const json_t *daemon) {
         if (r >= 0)
                 r = load_services(a);
         if (r >= 0)
+                r = state_stored_load(a);
+        if (r >= 0)
                 r = load_sockets(a);
         if (r < 0) {
                 detach_endpoints(a->manager);
@@ -463,11 +477,9 @@ int adopt(Manager *m, Legacy *legacy) {
         log_problems(&problems);
         count_records(m->state);
         (void) TAKE_PTR(legacy->log);
-        if (r >= 0)
-                m->is_adopting = false;
-        else
+        if (r < 0)
                 log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
                          "Cannot go on where the daemon before stopped: %s",
-                         why ?: reuse_strerror(r));
+                         why ?: legacy_error_text(r));
         return r;
 }

@@ -22,6 +22,11 @@ typedef struct AdoptedFd {
         int fd; /* -EBADF: somebody has taken it */
 } AdoptedFd;
 
+/* Whether it is the pidfd of a worker: see state_name_fd() for the letters. */
+static inline bool adopted_fd_is_worker(const AdoptedFd *f) {
+        return f->fd >= 0 && f->name[0] == 'p';
+}
+
 /* What came: the log and descriptors by name. */
 struct Legacy {
         StateLog *log;
@@ -43,11 +48,15 @@ typedef struct Adoption {
 /* Takes what a re-exec has left for us; see reexec.h.  Returns 1; 0: nothing was; or a negative errno. */
 int legacy_from_exec(Legacy *ret);
 
-/* Takes what the store above us gives back, by LISTEN_FDS; what is no daemon's state is closed.  The same. */
+/* Takes what the store above us gives back, by LISTEN_FDS; what is no daemon's state is closed.  The same; when
+ * it is a daemon's and cannot be read the descriptors are in @ret all the same. */
 int legacy_from_above(Legacy *ret);
 
 /* Closes what nobody has taken. */
 void legacy_done(Legacy *l);
+
+/* Why it could not be read, for people. */
+const char *legacy_error_text(int error);
 
 /* A descriptor that is no object's; -ENOENT. */
 int legacy_take_fd(Legacy *l, const char *name);
@@ -73,5 +82,6 @@ int legacy_check(const Legacy *l, char **reterr_why);
  *
  * @legacy  the rest; what nobody takes stays there
  *
- * Returns 0; or a negative errno, which is logged, and then the manager can only be freed. */
+ * Returns 0, and it is adopting until manager_resume(); or a negative errno, which is logged, and then the
+ * manager can only be freed. */
 int adopt(Manager *m, Legacy *legacy);

@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/messages.h"
 #include "daemon/state/adoption.h"
 
 static int take_all(char *const *names, int n, Legacy *l) {
@@ -41,6 +42,14 @@ static int drop_all(char *const *names, int n) {
         return 0;
 }
 
+static bool has_workers(const Legacy *l) {
+        for (size_t i = 0; i < l->n_fds; i++)
+                if (adopted_fd_is_worker(&l->fds[i]))
+                        return true;
+
+        return false;
+}
+
 int legacy_from_above(Legacy *ret) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_(legacy_done) Legacy l = { 0 };
@@ -59,14 +68,19 @@ int legacy_from_above(Legacy *ret) {
                 log_warning("%d descriptors were passed to us that are no daemon's before us; they "
                             "are closed",
                             n);
-                return 0;
+                return drop_all(names, n);
         }
 
         r = state_log_open(fd, &l.log);
-        if (r < 0) {
+        if (r < 0)
                 (void) fd_close(fd);
-                log_error("What the daemon before us has left cannot be read: %s",
-                          reuse_strerror(r));
+        else if (!state_log_has(l.log, "daemon") && has_workers(&l))
+                r = -EBADMSG; /* it is written before the first of them is started */
+        if (r < 0) {
+                log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
+                         "Cannot go on where the daemon before stopped: %s", legacy_error_text(r));
+                *ret = l;
+                l = (Legacy){ 0 };
                 return r;
         }
 

@@ -11,7 +11,7 @@
 #include "daemon/state/state-deploy.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-generation.h"
-#include "daemon/store/fd-store.h"
+#include "daemon/state/state-stored.h"
 
 #define ENDPOINTS_MAX 4096U
 
@@ -68,24 +68,6 @@ static json_t *save_results(const Service *s) {
         return TAKE_PTR(array);
 }
 
-/* What its workers have stored: ["w1", name, whether it is dropped when it hangs up] */
-static json_t *save_stored(State *st, const Service *s) {
-        _cleanup_state_json_ json_t *array = json_array();
-        const FdStore *stored = service_stored_fds(s);
-
-        for (size_t i = 0; i < fd_store_n(stored); i++) {
-                char name[STATE_NAME_SIZE];
-
-                if (state_name_fd(st, fd_store_fd(stored, i), 'w', name) < 0 ||
-                    json_array_append_new(array,
-                                          json_pack("[s, s, b]", name, fd_store_name(stored, i),
-                                                    fd_store_is_polled(stored, i))) < 0)
-                        return NULL;
-        }
-
-        return TAKE_PTR(array);
-}
-
 static int put_own(State *st, const Service *s, StateBuilds *builds, json_t *to) {
         uint64_t held = 0, previous = 0;
         int r;
@@ -113,8 +95,8 @@ json_t *state_service_save(State *st, Service *s) {
 
         if (r >= 0)
                 r = state_put_json(object, "results", save_results(s));
-        if (r >= 0 && service_store_n(s) > 0)
-                r = state_put_json(object, "stored", save_stored(st, s));
+        if (r >= 0 && st->is_writing_all && service_store_n(s) > 0)
+                r = state_put_json(object, "stored", state_stored_save(st, s));
         if (r >= 0)
                 r = state_put_json(object, "generations", save_generations(st, s, &builds));
         if (r >= 0 && s->deploy)
@@ -199,28 +181,6 @@ static int load_results(const json_t *from, Service *s) {
         return r;
 }
 
-static int load_stored(Adoption *a, const json_t *from, Service *s) {
-        const json_t *array;
-        int r;
-
-        r = state_get_array(from, "stored", &array);
-        for (size_t i = 0; i < json_array_size(array) && r >= 0; i++) {
-                const json_t *one = json_array_get(array, i);
-                const char *name = json_string_value(json_array_get(one, 0));
-                const char *text = json_string_value(json_array_get(one, 1));
-                int fd;
-
-                if (!name || !text || !fd_name_is_valid(text))
-                        return -EBADMSG;
-                fd = legacy_take_fd(a->legacy, name);
-                if (fd >= 0) /* else it has hung up meanwhile */
-                        (void) service_store_put(s, SIZE_MAX, text,
-                                                 json_is_true(json_array_get(one, 2)), fd);
-        }
-
-        return r;
-}
-
 static int load_rest(Adoption *a, const json_t *from, Service *s) {
         _cleanup_(state_builds_done) StateBuilds builds = { 0 };
         const json_t *array, *deploy = json_object_get(from, "deploy");
@@ -236,8 +196,8 @@ static int load_rest(Adoption *a, const json_t *from, Service *s) {
                 s->previous_build = build_ref(state_builds_find(&builds, previous));
         if (r >= 0)
                 r = load_generations(a, from, s, &builds);
-        if (r >= 0)
-                r = load_stored(a, from, s);
+        if (r >= 0 && a->legacy->is_from_exec)
+                r = state_stored_load_list(a, from, s);
         if (r >= 0 && deploy)
                 r = state_deploy_load(deploy, s, &builds, &s->deploy);
 

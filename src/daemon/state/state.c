@@ -17,6 +17,7 @@
 #include "daemon/state/state-endpoint.h"
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-service.h"
+#include "daemon/state/state-stored.h"
 
 #define KEY_SIZE 32U
 
@@ -39,23 +40,33 @@ static void format_name(char kind, uint64_t number, char name[static STATE_NAME_
         memmove(name, at, n);
 }
 
+/* A table by descriptors, with room for so many, where there is none yet zero. */
+static int lengthen(uint64_t **table, size_t n_before, size_t n) {
+        uint64_t *longer = reallocarray(*table, n, sizeof(*longer));
+
+        if (!longer)
+                return -ENOMEM;
+
+        memset(longer + n_before, 0, (n - n_before) * sizeof(*longer));
+        *table = longer;
+        return 0;
+}
+
 static int make_room_for_fd(State *st, int fd) {
         size_t n = st->n_fds > 0 ? st->n_fds : 64;
-        uint64_t *longer;
+        int r;
 
         if ((size_t) fd < st->n_fds)
                 return 0;
 
         while (n <= (size_t) fd)
                 n *= 2;
-        longer = reallocarray(st->names, n, sizeof(*longer));
-        if (!longer)
-                return -ENOMEM;
-
-        memset(longer + st->n_fds, 0, (n - st->n_fds) * sizeof(*longer));
-        st->names = longer;
-        st->n_fds = n;
-        return 0;
+        r = lengthen(&st->names, st->n_fds, n);
+        if (r >= 0)
+                r = lengthen(&st->stored, st->n_fds, n);
+        if (r >= 0)
+                st->n_fds = n;
+        return r;
 }
 
 /* The letter is kept in the lowest byte. */
@@ -63,19 +74,18 @@ static uint64_t pack_name(char kind, uint64_t number) {
         return number << 8 | (uint8_t) kind;
 }
 
-static void unpack_name(uint64_t packed, char name[static STATE_NAME_SIZE]) {
-        format_name((char) (packed & UINT8_MAX), packed >> 8, name);
+void state_unpack_name(uint64_t packed, char ret[static STATE_NAME_SIZE]) {
+        format_name((char) (packed & UINT8_MAX), packed >> 8, ret);
 }
 
-/* What workers have stored is not left above: it is closed without a word to us. */
-static bool is_for_store(char kind) {
-        return kind != 'w';
+static bool is_foreign(uint64_t packed) {
+        return (packed & UINT8_MAX) == STATE_STORED_KIND;
 }
 
-static int store(State *st, const char *name, int fd, char kind) {
+static int store(State *st, const char *name, int fd) {
         int r;
 
-        if (st->store_max == 0 || !is_for_store(kind))
+        if (st->store_max == 0)
                 return 0;
         if (st->n_stored >= st->store_max) {
                 log_error("The store above us is full: store_max = %zu", st->store_max);
@@ -90,7 +100,8 @@ static int store(State *st, const char *name, int fd, char kind) {
         return r;
 }
 
-int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]) {
+static int name_fd(State *st, int fd, char kind, bool is_for_store,
+                   char ret[static STATE_NAME_SIZE]) {
         int r;
 
         assert(fd >= 0);
@@ -100,89 +111,161 @@ int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]
                 return r;
 
         if (st->names[fd] == 0) {
-                unpack_name(pack_name(kind, st->n_names + 1), ret);
-                r = store(st, ret, fd, kind);
+                state_unpack_name(pack_name(kind, st->n_names + 1), ret);
+                r = is_for_store ? store(st, ret, fd) : 0;
                 if (r < 0)
                         return r;
                 st->names[fd] = pack_name(kind, ++st->n_names);
         }
 
-        unpack_name(st->names[fd], ret);
+        state_unpack_name(st->names[fd], ret);
         return 0;
 }
 
+int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]) {
+        return name_fd(st, fd, kind, /* is_for_store= */ true, ret);
+}
+
+int state_give_name(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]) {
+        return name_fd(st, fd, kind, /* is_for_store= */ false, ret);
+}
+
+uint64_t state_read_name(const char *name) {
+        char again[STATE_NAME_SIZE];
+        uint64_t packed = name[0] ? pack_name(name[0], strtoull(name + 1, NULL, 36)) : 0;
+
+        state_unpack_name(packed, again);
+        return strcmp(again, name) == 0 ? packed : 0;
+}
+
+/* No number is given twice. */
+static void note_name(State *st, uint64_t packed) {
+        if (packed >> 8 > st->n_names)
+                st->n_names = packed >> 8;
+}
+
 int state_keep_name(State *st, int fd, const char *name) {
-        char *end;
-        uint64_t number = strtoull(name + 1, &end, 36);
         int r;
 
         r = make_room_for_fd(st, fd);
         if (r < 0)
                 return r;
 
-        st->names[fd] = pack_name(name[0], number);
-        st->n_names = number > st->n_names ? number : st->n_names;
+        st->names[fd] = state_read_name(name);
+        note_name(st, st->names[fd]);
         st->n_stored++;
+        st->n_foreign += is_foreign(st->names[fd]);
+        return 0;
+}
+
+int state_share_name(State *st, int fd, int other_fd) {
+        int r = make_room_for_fd(st, fd);
+
+        if (r < 0)
+                return r;
+
+        st->names[fd] = st->names[other_fd];
+        st->n_shared++;
         return 0;
 }
 
 static void write_later(State *st);
 
-/* It is taken out of the store when the record that speaks of it is written; without memory a successor
- * does it. */
-static void put_released(State *st, uint64_t name) {
-        uint64_t *longer = reallocarray(st->released, st->n_released + 1, sizeof(*longer));
+int state_names_put(StateNames *names, uint64_t name) {
+        uint64_t *longer = reallocarray(names->items, names->n + 1, sizeof(*longer));
 
         if (!longer)
-                return;
-        st->released = longer;
-        st->released[st->n_released++] = name;
-        write_later(st);
+                return -ENOMEM;
+
+        names->items = longer;
+        names->items[names->n++] = name;
+        return 0;
 }
 
+/* What workers had stored is taken out when its record is gone, a little at a time; all else when the record
+ * that speaks of it is written.  Without memory a successor does it. */
 void state_release_fd(State *st, int fd) {
+        uint64_t name;
+
         if (!st || fd < 0 || (size_t) fd >= st->n_fds || st->names[fd] == 0)
                 return;
 
-        if (st->store_max > 0 && !st->manager->is_adopting &&
-            is_for_store((char) (st->names[fd] & UINT8_MAX)))
-                put_released(st, st->names[fd]);
+        name = st->names[fd];
         st->names[fd] = 0;
+        if (st->store_max == 0 || st->manager->is_adopting)
+                return;
+
+        if (is_foreign(name))
+                state_stored_release(st, fd, name);
+        else if (state_names_put(&st->released, name) >= 0)
+                write_later(st);
 }
 
 void state_drop_name(State *st, const char *name) {
-        if (st->store_max > 0)
+        uint64_t packed = state_read_name(name);
+
+        note_name(st, packed);
+        if (is_foreign(packed) && state_names_put(&st->unstored, packed) >= 0) {
+                st->n_stored++;
+                st->n_foreign++;
+        } else if (st->store_max > 0)
                 (void) above_unstore(st->manager->above, name); /* else the next one does it */
 }
 
-void state_abandon(State *st) {
-        char name[STATE_NAME_SIZE];
+static int unstore(const State *st, uint64_t name) {
+        char text[STATE_NAME_SIZE];
 
-        for (size_t fd = 0; fd < st->n_fds; fd++)
-                if (st->names[fd] != 0 && is_for_store((char) (st->names[fd] & UINT8_MAX))) {
-                        unpack_name(st->names[fd], name);
-                        state_drop_name(st, name);
-                }
-        state_drop_name(st, STATE_STORE_NAME);
+        state_unpack_name(name, text);
+        return above_unstore(st->manager->above, text);
+}
+
+static int unstore_all(const State *st, StateNames *names) {
+        int r = 0;
+
+        while (names->n > 0 && r >= 0)
+                r = unstore(st, names->items[--names->n]);
+
+        names->n = 0;
+        return r;
+}
+
+/* The log last: who is killed before that has a successor who stops as well, and does the rest.  So has who
+ * is not listened to, and does not wait for each anew. */
+static int drop_all(State *st) {
+        int r = unstore_all(st, &st->released);
+
+        if (r >= 0)
+                r = unstore_all(st, &st->unstored);
+        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++)
+                if (st->names[fd] != 0)
+                        r = unstore(st, st->names[fd]);
+
+        return r < 0 ? r : above_unstore(st->manager->above, STATE_STORE_NAME);
+}
+
+void state_abandon(State *st) {
+        if (state_has_store(st))
+                (void) drop_all(st);
+
+        st->released.n = st->unstored.n = 0;
+        st->store_max = 0; /* nothing is written any more */
 }
 
 static void drop_released(State *st) {
+        StateNames *names = &st->released;
         size_t n = 0;
 
-        while (n < st->n_released) {
-                char name[STATE_NAME_SIZE];
-
-                unpack_name(st->released[n], name);
+        while (n < names->n) {
                 CRASH_POINT("unstore");
-                if (above_unstore(st->manager->above, name) < 0)
+                if (unstore(st, names->items[n]) < 0)
                         break;
                 n++;
                 st->n_stored -= st->n_stored > 0;
         }
 
-        st->n_released -= n;
+        names->n -= n;
         if (n > 0)
-                memmove(st->released, st->released + n, st->n_released * sizeof(uint64_t));
+                memmove(names->items, names->items + n, names->n * sizeof(uint64_t));
 }
 
 /* ---- records ---- */
@@ -318,20 +401,13 @@ static int put_service(State *st, Service *s) {
         return state_put(st, key, state_service_save(st, s));
 }
 
-/* What workers have stored is closed without a word to us: its names are new each time. */
-static void forget_stored(State *st) {
-        for (size_t fd = 0; fd < st->n_fds; fd++)
-                if ((st->names[fd] & UINT8_MAX) == 'w')
-                        st->names[fd] = 0;
-}
-
 int state_write_all(State *st) {
         Manager *m = st->manager;
         Service *s;
         int r = 0;
 
         st->n_in_use = 0;
-        forget_stored(st);
+        st->is_writing_all = true;
         for (size_t i = 0; i < m->n_endpoints && r >= 0; i++)
                 r = put_endpoint(st, m->endpoints[i]);
         for (size_t i = 0; i < m->n_services && r >= 0; i++) {
@@ -348,6 +424,7 @@ int state_write_all(State *st) {
                         r = put_service(st, s);
         }
 
+        st->is_writing_all = false;
         if (r >= 0)
                 r = put_daemon(st);
         if (r >= 0)
@@ -482,7 +559,9 @@ int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret
 
                 if (st->names[fd] == 0)
                         continue;
-                unpack_name(st->names[fd], name);
+                state_unpack_name(st->names[fd], name);
+                if (json_object_get(object, name)) /* the same open file */
+                        continue;
                 r = state_put_json(object, name, json_integer((json_int_t) fd));
                 fds[n++] = (int) fd;
         }
@@ -531,8 +610,10 @@ State *state_free(State *st) {
 
         st->log = state_log_free(st->log);
         free(st->names);
+        free(st->stored);
         free(st->in_use);
-        free(st->released);
+        free(st->released.items);
+        free(st->unstored.items);
         st->later = sd_event_source_disable_unref(st->later);
         free(st);
         return NULL;

@@ -8,6 +8,7 @@
  *      config/ID    the texts that a Settings was made of
  *      endpoint/ID  its sockets, in the order of their indices
  *      service/ID   its builds, generations, workers, deploy, results
+ *      stored/ID    with a store above us: a descriptor that workers of a service have stored
  *      fds          for a re-exec only: numbers of the descriptors
  *
  * With a store above us the log and every descriptor are left there, and both are true at every step.  What
@@ -37,7 +38,14 @@ typedef struct Service Service;
 #define STATE_STORE_NAME "state" /* of the log, in the store above us */
 #define STATE_NAME_SIZE  9       /* of a descriptor, with the NUL: k30 */
 
+#define STATE_STORED_KIND 'w' /* begins the name of what a worker has stored */
+
 typedef struct State State;
+
+typedef struct StateNames {
+        uint64_t *items; /* packed */
+        size_t n;
+} StateNames;
 
 struct State {
         Manager *manager; /* borrowed */
@@ -47,14 +55,18 @@ struct State {
         uint64_t n_objects; /* services and endpoints, ever */
         uint64_t n_adopted; /* how often somebody has gone on where another stopped */
         uint64_t *names;    /* by descriptor; 0: it has none */
-        size_t n_fds;       /* of @names */
-        uint64_t *in_use;   /* numbers of Settings, while everything is written */
+        uint64_t *stored; /* by descriptor: number of the record of what a worker has stored, or 0 */
+        size_t n_fds;     /* of @names and of @stored */
+        uint64_t *in_use; /* numbers of Settings, while everything is written */
         size_t n_in_use;
-        size_t store_max;   /* of the store above us; 0: there is none */
-        size_t n_stored;    /* in it */
-        uint64_t *released; /* names that are to be taken out of it */
-        size_t n_released;
+        size_t store_max;    /* of the store above us; 0: there is none */
+        size_t n_stored;     /* in it */
+        size_t n_foreign;    /* of those, what workers have stored */
+        size_t n_shared;     /* descriptors that have the name of another one: the same open file */
+        StateNames released; /* that are to be taken out of it */
+        StateNames unstored; /* the same of what workers had stored, which takes its time */
         sd_event_source *later; /* on: something is to be written in this turn of the loop */
+        bool is_writing_all;    /* also for a successor by exec */
         bool is_all_dirty;
 };
 
@@ -67,10 +79,14 @@ DEFINE_CLEANUP(State, state_free)
 
 /* The name of a descriptor, given to it now if it has none.
  *
- * @kind  a letter that begins it: s listening socket, n notify socket, p pidfd
+ * @kind  a letter that begins it: s listening socket, n notify socket, p pidfd, t pidfd of a taker; w is what
+ *        a worker has stored, see state-stored.h
  *
- * Returns 0 or -ENOMEM. */
+ * Returns 0 or a negative errno. */
 int state_name_fd(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]);
+
+/* The same, and the store above us is not told. */
+int state_give_name(State *st, int fd, char kind, char ret[static STATE_NAME_SIZE]);
 
 /* The name that it has from before.  Returns 0 or -ENOMEM. */
 int state_keep_name(State *st, int fd, const char *name);
@@ -100,10 +116,18 @@ void state_touch_all(State *st);
  * negative errno, and then what could not be written is tried again with the next. */
 int state_flush(State *st);
 
-/* A descriptor that came from before and has no meaning: taken out of the store. */
+/* A descriptor that came from before and has no meaning: taken out of the store, or will be. */
 void state_drop_name(State *st, const char *name);
 
-/* Takes everything out of the store: nothing was started, so there is nothing to go on from. */
+/* For state-stored.c: the descriptor gets the name of another one that is the same open file; a name goes on
+ * a list; a name as it is written, and back: 0 is none of ours. */
+int state_share_name(State *st, int fd, int other_fd);
+int state_names_put(StateNames *names, uint64_t name);
+uint64_t state_read_name(const char *name);
+void state_unpack_name(uint64_t packed, char ret[static STATE_NAME_SIZE]);
+
+/* Takes everything out of the store, and leaves nothing more there: nothing was started, or all has ended, so
+ * there is nothing to go on from. */
 void state_abandon(State *st);
 
 /* Writes everything anew, and removes Settings that nobody stands on any more.  Returns 0 or a negative errno. */

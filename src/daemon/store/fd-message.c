@@ -26,7 +26,8 @@ static void take_control(struct msghdr *message, FdMessage *m) {
         }
 }
 
-int fd_message_receive(int socket, FdMessage *ret) {
+/* @wants_fds  else none is taken, and that there were some is no reason to refuse it */
+static int receive(int socket, int flags, bool wants_fds, FdMessage *ret) {
         union {
                 struct cmsghdr align;
                 char space[CMSG_SPACE(sizeof(struct ucred)) +
@@ -37,18 +38,18 @@ int fd_message_receive(int socket, FdMessage *ret) {
                 .msg_iov = &part,
                 .msg_iovlen = 1,
                 .msg_control = &control,
-                .msg_controllen = sizeof(control),
+                .msg_controllen = wants_fds ? sizeof(control) : 0,
         };
         ssize_t length;
 
         ret->n_fds = 0;
         ret->pid = 0;
-        length = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
+        length = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC | flags);
         if (length < 0)
                 return errno == EINTR ? 0 : -errno;
 
         take_control(&message, ret);
-        if (length == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+        if (length == 0 || (message.msg_flags & (MSG_TRUNC | (wants_fds ? MSG_CTRUNC : 0))) ||
             memchr(ret->text, '\0', (size_t) length)) {
                 fd_message_done(ret);
                 return 0;
@@ -56,6 +57,22 @@ int fd_message_receive(int socket, FdMessage *ret) {
 
         ret->text[length] = '\0';
         return 1;
+}
+
+int fd_message_receive(int socket, FdMessage *ret) {
+        return receive(socket, 0, /* wants_fds= */ true, ret);
+}
+
+int fd_message_peek(int socket, FdMessage *ret) {
+        return receive(socket, MSG_PEEK, /* wants_fds= */ true, ret);
+}
+
+int fd_message_receive_text(int socket, FdMessage *ret) {
+        return receive(socket, 0, /* wants_fds= */ false, ret);
+}
+
+int fd_message_peek_text(int socket, FdMessage *ret) {
+        return receive(socket, MSG_PEEK, /* wants_fds= */ false, ret);
 }
 
 void fd_message_done(FdMessage *m) {

@@ -24,5 +24,12 @@ typedef struct FdMessage {
  * Unless it is 1 nothing is left in @ret. */
 int fd_message_receive(int socket, FdMessage *ret);
 
+/* The same, and it stays in the queue: its descriptors are other numbers each time. */
+int fd_message_peek(int socket, FdMessage *ret);
+
+/* The same, of its text alone: its descriptors are left where they are, and nobody is known to have sent it. */
+int fd_message_peek_text(int socket, FdMessage *ret);
+int fd_message_receive_text(int socket, FdMessage *ret);
+
 /* Closes the descriptors that nobody has taken. */
 void fd_message_done(FdMessage *m);

@@ -142,6 +142,23 @@ static bool has(const FdStore *s, int fd, const struct stat *st) {
         return false;
 }
 
+int fd_store_find(const FdStore *s, int fd) {
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+
+        for (size_t i = 0; i < s->n; i++) {
+                const Entry *e = &s->entries[i];
+
+                if (e->inode == st.st_ino && e->device == st.st_dev && e->fd != fd &&
+                    is_same_file(s, e, fd))
+                        return e->fd;
+        }
+
+        return -ENOENT;
+}
+
 /* ---- in and out ---- */
 
 static int reserve(FdStore *s) {
@@ -240,12 +257,26 @@ static size_t pack(FdStore *s) {
         return n_gaps;
 }
 
-size_t fd_store_remove(FdStore *s, const char *name) {
-        for (size_t i = 0; i < s->n; i++)
-                if (strcmp(s->entries[i].name, name ?: FD_STORE_DEFAULT_NAME) == 0)
+size_t fd_store_remove(FdStore *s, const char *name, size_t n_max) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n && n < n_max; i++)
+                if (strcmp(s->entries[i].name, name ?: FD_STORE_DEFAULT_NAME) == 0) {
                         drop(s, &s->entries[i]);
+                        n++;
+                }
 
         return pack(s);
+}
+
+void fd_store_drop(FdStore *s, int fd) {
+        for (size_t i = 0; i < s->n; i++)
+                if (s->entries[i].fd == fd) {
+                        drop(s, &s->entries[i]);
+                        break;
+                }
+
+        (void) pack(s);
 }
 
 void fd_store_clear(FdStore *s) {

@@ -54,11 +54,18 @@ DEFINE_CLEANUP(FdStore, fd_store_free)
  * has changed. */
 int fd_store_put(FdStore *s, size_t n_max, const char *name, bool is_polled, int fd);
 
-/* Drops all of that name; NULL: "stored".  Returns how many. */
-size_t fd_store_remove(FdStore *s, const char *name);
+/* Drops those of that name; NULL: "stored"; at most @n_max, the oldest first.  Returns how many. */
+size_t fd_store_remove(FdStore *s, const char *name, size_t n_max);
+
+/* Drops the one that is kept under this number. */
+void fd_store_drop(FdStore *s, int fd);
 
 /* Drops all. */
 void fd_store_clear(FdStore *s);
+
+/* The oldest that is the same open file as @fd, and another descriptor; -ENOENT; -errno if @fd is none.  It
+ * may cost a system call for each that has the same inode. */
+int fd_store_find(const FdStore *s, int fd);
 
 /* A descriptor of the store's own that is readable when something has hung up. */
 int fd_store_poll_fd(const FdStore *s);

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/parse.h"
+#include "daemon/state/crash-point.h"
 #include "daemon/store/fd-message.h"
 #include "daemon/timer.h"
 #include "daemon/worker/worker.h"
@@ -28,22 +29,33 @@ struct Notify {
         int fd;
         sd_event_source *source;
         sd_event_source *pause; /* armed: it is not read */
+        bool is_obeyed;         /* what the next message says of the store was done */
+        bool is_waiting;        /* and is not yet where it should be: it is not read */
         uint64_t n_refused;
 };
 
-static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
-        Notify *n = userdata;
+static void update_source(const Notify *n) {
+        bool is_read = !n->is_waiting && timer_deadline(n->pause) == USEC_INFINITY;
 
-        (void) sd_event_source_set_enabled(n->source, SD_EVENT_ON);
+        (void) sd_event_source_set_enabled(n->source, is_read ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        update_source(userdata);
         return 0;
+}
+
+void notify_go_on(Notify *n) {
+        n->is_waiting = false;
+        update_source(n);
 }
 
 /* Descriptors are dear: to take, to keep and to close hundreds takes longer than all else that a message can
  * ask for.  Who sends many at once is not listened to for a while. */
 static void pay_for_fds(Notify *n, size_t n_fds) {
-        if (n_fds > 1 &&
-            timer_arm(n->event, &n->pause, n_fds * PAUSE_PER_FD_USEC, on_pause_over, n) >= 0)
-                (void) sd_event_source_set_enabled(n->source, SD_EVENT_OFF);
+        if (n_fds > 1)
+                (void) timer_arm(n->event, &n->pause, n_fds * PAUSE_PER_FD_USEC, on_pause_over, n);
+        update_source(n);
 }
 
 /* A barrier is a descriptor that is waited for to be closed: by then all earlier messages were acted on,
@@ -62,21 +74,55 @@ static void check_fds(Notify *n, const NotifyMessage *m) {
         n->n_refused += m->is_barrier; /* without one */
 }
 
-/* Returns false when there is nothing to read. */
-static bool read_one(Notify *n) {
+static void parse(FdMessage *message, NotifyMessage *ret) {
+        notify_message_parse(message->text, ret);
+        ret->fds = message->fds;
+        ret->n_fds = message->n_fds;
+}
+
+/* Does what the next message says of the store.  Returns whether it may be taken out of the queue now. */
+static bool obey_store(Notify *n, bool is_last) {
+        FdMessage message;
+        NotifyMessage m;
+        StoreProgress progress;
+
+        if (!n->worker || n->is_obeyed || fd_message_peek_text(n->fd, &message) <= 0)
+                return true;
+        parse(&message, &m);
+        if (!worker_is_about_store(n->worker, &m) || fd_message_peek(n->fd, &message) <= 0)
+                return true;
+
+        parse(&message, &m);
+        progress = worker_on_store(n->worker, &m);
+        n->is_obeyed = progress != STORE_UNFINISHED;
+        n->is_waiting = progress == STORE_WAITS && !is_last;
+        check_fds(n, &m);
+        fd_message_done(&message);
+        return n->is_obeyed && !n->is_waiting;
+}
+
+/* @is_last  whoever said it is gone, and what it has stored will be where it should be
+ *
+ * Returns false when there is nothing to read. */
+static bool read_one(Notify *n, bool is_last) {
         FdMessage message;
         NotifyMessage m;
         int r;
 
-        r = fd_message_receive(n->fd, &message);
+        if (!obey_store(n, is_last))
+                return true;
+        if (n->is_obeyed)
+                CRASH_POINT("worker-obeyed");
+
+        r = n->is_obeyed ? fd_message_receive_text(n->fd, &message)
+                         : fd_message_receive(n->fd, &message);
+        n->is_obeyed = n->is_waiting = false;
         if (r == 0)
                 n->n_refused++;
         if (r <= 0)
                 return r == 0;
 
-        notify_message_parse(message.text, &m);
-        m.fds = message.fds;
-        m.n_fds = message.n_fds;
+        parse(&message, &m);
         if (n->worker)
                 worker_on_message(n->worker, &m);
         check_fds(n, &m);
@@ -85,12 +131,12 @@ static bool read_one(Notify *n) {
 }
 
 void notify_drain(Notify *n) {
-        for (unsigned i = 0; i < N_DRAIN_MAX && read_one(n); i++)
+        for (unsigned i = 0; i < N_DRAIN_MAX && read_one(n, /* is_last= */ true); i++)
                 ;
 }
 
 static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void) read_one(userdata);
+        (void) read_one(userdata, /* is_last= */ false);
         return 0;
 }
 

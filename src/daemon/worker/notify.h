@@ -5,6 +5,9 @@
  * The socket says who speaks, not a pid that may be gone by the time we read; and a worker that floods
  * its socket fills its own queue of 11 messages and nobody else's.  Nothing that arrives is trusted:
  * a message that cannot be read is dropped and counted, descriptors that nobody asked for are closed.
+ *
+ * What a message says of the store is done before it is taken out of the queue, which survives us: who is
+ * killed in between leaves it to the next, for whom it is the first once more.
  */
 
 #include <stdint.h>
@@ -37,6 +40,9 @@ const char *notify_path(const Notify *n);
 
 /* Borrowed. */
 int notify_fd(const Notify *n);
+
+/* From Worker: what the last message has stored is where it should be. */
+void notify_go_on(Notify *n);
 
 /* Reads what is queued now, without waiting: a worker that died may have spoken before. */
 void notify_drain(Notify *n);

@@ -16,8 +16,8 @@
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/service/generation.h"
-#include "daemon/service/service-store.h"
 #include "daemon/service/service.h"
+#include "daemon/service/store-queue.h"
 #include "daemon/spawn/scope.h"
 #include "daemon/spawn/spawn.h"
 #include "daemon/state/crash-point.h"
@@ -292,6 +292,7 @@ static void on_end(Worker *w, const siginfo_t *info) {
                 return;
 
         notify_drain(w->notify); /* it may have said READY=1 with its last breath */
+        store_queue_hurry(w->generation->service->manager->store_queue);
         w->has_ended = true;
         w->end = *info;
         log_end(w);
@@ -444,8 +445,20 @@ static void take_main(Worker *w, pid_t pid) {
         worker_log(w, LOG_INFO, "says that its main process is %d", (int) pid);
 }
 
+bool worker_is_about_store(const Worker *w, const NotifyMessage *m) {
+        return service_store_is_meant(w->generation->service, w->build->service->fd_store_max, m);
+}
+
+StoreProgress worker_on_store(Worker *w, NotifyMessage *m) {
+        return service_store_obey(w->generation->service, w->build->service->fd_store_max, m);
+}
+
+void worker_on_stored(Worker *w) {
+        if (w->notify)
+                notify_go_on(w->notify);
+}
+
 void worker_on_message(Worker *w, NotifyMessage *m) {
-        service_store_obey(w->generation->service, w->build->service->fd_store_max, m);
         if (m->status) {
                 free(w->status_text);
                 w->status_text = strdup(m->status);

@@ -22,6 +22,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/service/build.h"
+#include "daemon/service/service-store.h"
 #include "daemon/worker/main-process.h"
 #include "daemon/worker/notify.h"
 #include "daemon/worker/readiness.h"
@@ -117,5 +118,13 @@ void worker_on_unit_leaving(Worker *w);
 void worker_end_soon(Worker *w); /* in the next turn, whatever becomes of the unit */
 void worker_on_unit_ended(Worker *w, const siginfo_t *end);
 
-/* From Notify.  Does not free the worker.  Descriptors that it keeps are taken out of the message. */
+/* From Notify.  Does not free the worker. */
 void worker_on_message(Worker *w, NotifyMessage *m);
+
+/* From Notify: whether the message speaks to the store; and what it says is done, before worker_on_message().
+ * Descriptors that are kept are taken out of the message. */
+bool worker_is_about_store(const Worker *w, const NotifyMessage *m);
+StoreProgress worker_on_store(Worker *w, NotifyMessage *m);
+
+/* From Generation: what it waited for is stored. */
+void worker_on_stored(Worker *w);
