@@ -14,6 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import hostile
 import namespaces
 import pytest
 from house import (DEADLINE, IS_LONG, SANITIZER_OPTIONS, Deadline, Process, count, descriptors_of, get, toy,
@@ -136,6 +137,41 @@ def test_f7_who_takes_sockets_cannot_keep_us_busy_when_there_are_no_descriptors(
             assert get(8080).status == 200
         wait_answers(lambda: daemon.ctl("status", "site"), lambda found: found[-1].returncode == 0, "it lets us in")
         assert daemon.stop() == 0
+
+
+STORES = '''
+speaker = Speaker()
+for n in (80, 5, 80, 5):
+    fds = [os.eventfd(0) for _ in range(n)]
+    speaker.say("FDSTORE=1\\nFDNAME=many", fds)
+    for fd in fds:
+        os.close(fd)
+    speaker.barrier()
+    tell("sent", n)
+serve()
+'''
+
+
+def test_f7_a_message_whose_descriptors_do_not_fit_is_refused_whole(house):
+    """k18: some of them arrive, and the kernel says that others were lost."""
+    path = hostile.script(house, STORES)
+    text = ('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; }; services: {'
+            + hostile.service(path, settings="fd_store_max = 300;") + "};")
+
+    def stored(daemon):
+        daemon.log.wait("worker: ready")
+        return daemon.ask("status", "site")["store"]["descriptors"]
+
+    daemon = house.run(text)
+    assert stored(daemon) == 170
+    most = max(descriptors_of(daemon.pid)) + 1 - 170
+    assert daemon.stop() == 0
+    daemon = house.run(text, prepare=limited(most + 50))
+    assert stored(daemon) == 10
+    assert len(descriptors_of(daemon.pid)) <= most + 10, "nothing of the others is left"
+    assert get(8080).status == 200
+    assert is_quiet(daemon)
+    assert daemon.stop() == 0
 
 
 def test_f7_a_reload_that_needs_too_many_changes_nothing(house):
