@@ -547,41 +547,6 @@ int state_use_store(State *st, size_t store_max) {
         return 0;
 }
 
-int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret_fds,
-                    size_t *ret_n_fds) {
-        _cleanup_free_ int *fds = calloc(st->n_fds + n_others, sizeof(int));
-        json_t *object = json_object();
-        size_t n = 0;
-        int r = fds && object ? 0 : -ENOMEM;
-
-        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++) {
-                char name[STATE_NAME_SIZE];
-
-                if (st->names[fd] == 0)
-                        continue;
-                state_unpack_name(st->names[fd], name);
-                if (json_object_get(object, name)) /* the same open file */
-                        continue;
-                r = state_put_json(object, name, json_integer((json_int_t) fd));
-                fds[n++] = (int) fd;
-        }
-        for (size_t i = 0; i < n_others && r >= 0; i++) {
-                r = state_put_json(object, others[i].name, json_integer(others[i].fd));
-                fds[n++] = others[i].fd;
-        }
-        if (r < 0) {
-                json_decref(object);
-                return r;
-        }
-
-        r = state_put(st, "fds", object);
-        if (r < 0)
-                return r;
-        *ret_fds = TAKE_PTR(fds);
-        *ret_n_fds = n;
-        return 0;
-}
-
 /* ---- birth and death ---- */
 
 int state_new(Manager *manager, StateLog *log, State **ret) {
