@@ -100,6 +100,14 @@ static int store(State *st, const char *name, int fd) {
         return r;
 }
 
+/* One of them would be the name of the log. */
+static uint64_t next_number(const State *st, char kind) {
+        char name[STATE_NAME_SIZE];
+
+        state_unpack_name(pack_name(kind, st->n_names + 1), name);
+        return st->n_names + (strcmp(name, STATE_STORE_NAME) == 0 ? 2 : 1);
+}
+
 static int name_fd(State *st, int fd, char kind, bool is_for_store,
                    char ret[static STATE_NAME_SIZE]) {
         int r;
@@ -111,11 +119,14 @@ static int name_fd(State *st, int fd, char kind, bool is_for_store,
                 return r;
 
         if (st->names[fd] == 0) {
-                state_unpack_name(pack_name(kind, st->n_names + 1), ret);
+                uint64_t number = next_number(st, kind);
+
+                state_unpack_name(pack_name(kind, number), ret);
                 r = is_for_store ? store(st, ret, fd) : 0;
                 if (r < 0)
                         return r;
-                st->names[fd] = pack_name(kind, ++st->n_names);
+                st->names[fd] = pack_name(kind, number);
+                st->n_names = number;
         }
 
         state_unpack_name(st->names[fd], ret);
@@ -135,7 +146,7 @@ uint64_t state_read_name(const char *name) {
         uint64_t packed = name[0] ? pack_name(name[0], strtoull(name + 1, NULL, 36)) : 0;
 
         state_unpack_name(packed, again);
-        return strcmp(again, name) == 0 ? packed : 0;
+        return strcmp(again, name) == 0 && strcmp(name, STATE_STORE_NAME) != 0 ? packed : 0;
 }
 
 /* No number is given twice. */
