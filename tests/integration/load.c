@@ -10,13 +10,15 @@
  *               as browsers do: counted as retried, and lost only if that fails too.
  *
  * Each client asks again as soon as it has its answer, or at --rate requests/s in all.  "load: runs"
- * on standard error tells that the first answer is there.  After --seconds or --count, or at SIGTERM,
+ * on standard error tells that the first answer is there, and "load: waited FROM TO", in µs of CLOCK_MONOTONIC,
+ * that somebody had to wait longer than --tell-slow µs for his.  After --seconds or --count, or at SIGTERM,
  * it waits for what is in flight and prints one JSON object.
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -68,6 +70,7 @@ typedef struct Load {
         uint64_t rate; /* requests/s; 0: as fast as they are answered */
         uint64_t duration_usec;
         uint64_t count_max; /* 0: no limit */
+        uint64_t slow_usec; /* 0: nothing is told */
         Client *clients;
         int epoll;
         uint64_t begun_usec;
@@ -106,9 +109,13 @@ static void client_close(Client *c, bool by_reset) {
 }
 
 static void client_end(Load *l, Client *c, Outcome outcome) {
+        uint64_t now = now_usec();
+
+        if (l->slow_usec > 0 && now - c->begun_usec > l->slow_usec)
+                fprintf(stderr, "load: waited %" PRIu64 " %" PRIu64 "\n", c->begun_usec, now);
         if (outcome == OUTCOME_ANSWERED && l->report.n_outcomes[OUTCOME_ANSWERED] == 0)
                 fprintf(stderr, "load: runs\n");
-        load_report_count(&l->report, outcome, now_usec() - c->begun_usec);
+        load_report_count(&l->report, outcome, now - c->begun_usec);
         if (c->has_head)
                 load_report_count_server(&l->report, c->pid, c->version);
         c->is_asking = false;
@@ -382,7 +389,8 @@ static const struct option switches[] = {
         { "clients", required_argument, NULL, 'c' },
         { "rate", required_argument, NULL, 'r' }, /* requests/s */
         { "seconds", required_argument, NULL, 's' },
-        { "count", required_argument, NULL, 'n' }, /* requests */
+        { "count", required_argument, NULL, 'n' },     /* requests */
+        { "tell-slow", required_argument, NULL, 't' }, /* µs */
         {},
 };
 
@@ -407,6 +415,8 @@ static bool read_switches(Load *l, int argc, char *argv[]) {
                         l->duration_usec = number * USEC_PER_SEC;
                 else if (letter == 'n')
                         l->count_max = number;
+                else if (letter == 't')
+                        l->slow_usec = number;
                 else if (letter == '?')
                         return false;
         }

@@ -1,64 +1,109 @@
-"""Workers killed at random under load: F3's small sister, with a worker that accepts one at a time."""
+"""Workers killed at random under load (F3), with a worker that accepts one at a time."""
 
 import random
 import re
 import signal
+import time
 
 import pytest
-from house import IS_LONG, Process, count, toy, wait_answers, wait_workers
+from house import IS_LONG, Deadline, Process, count, toy, wait_workers
 
 RATE = 6000  # new connections/s
 WORKERS = 4
+KILLS = 10  # a second
+PATIENCE = 0.250  # s that a visitor may wait longer than a restart takes
 
 
-def pids_of(daemon):
-    """{worker number: pid} of those that are ready now, as the log tells."""
-    found = {}
-    for line in list(daemon.log.lines):
-        match = re.search(r"worker (\d+) \(pid (\d+)\) (is ready|was ended|exited)", line)
-        if match and match.group(3) == "is ready":
-            found[match.group(1)] = int(match.group(2))
-        elif match and found.get(match.group(1)) == int(match.group(2)):
-            del found[match.group(1)]
+class Slots:
+    """Who is ready in which slot, and when nobody was, as the log tells."""
+
+    def __init__(self, daemon):
+        self.log = daemon.log
+        self.n_read = 0
+        self.ready = {}  # {number of a worker: pid}
+        self.down = {}  # {number of a worker: since when there is none}
+        self.gaps = []  # (number, from, to)
+
+    def read(self):
+        while self.n_read < len(self.log.lines):
+            when, line = self.log.times[self.n_read], self.log.lines[self.n_read]
+            self.n_read += 1
+            match = re.search(r"worker (\d+) \(pid (\d+)\) (is ready|was ended by SIGKILL)", line)
+            if match and match.group(3) == "is ready":
+                self.ready[match.group(1)] = int(match.group(2))
+                if match.group(1) in self.down:
+                    self.gaps.append((match.group(1), self.down.pop(match.group(1)), when))
+            elif match:
+                self.down.setdefault(match.group(1), when)
+                if self.ready.get(match.group(1)) == int(match.group(2)):
+                    del self.ready[match.group(1)]
+        return self
+
+    def choose(self, dice, but):
+        """One that is ready and was not killed yet."""
+        deadline = Deadline()
+        while not deadline.is_over():
+            found = sorted(set(self.read().ready.values()) - but)
+            if found:
+                return dice.choice(found)
+            with Process(1) as first:
+                first.is_gone(0.002)
+        raise AssertionError(f"nobody is ready\n{self.log.text()}")
+
+    def longest_gap(self, begun, ended):
+        """For how long within that time the slot was down that was so for longest."""
+        sums = {}
+        for number, since, until in self.gaps:
+            sums[number] = sums.get(number, 0) + max(0, min(until, ended) - max(since, begun))
+        return max(sums.values(), default=0)
+
+
+def unexplained(load, slots):
+    """Those who have waited longer than a restart and our patience: (how long, how long the restart took)."""
+    found = []
+    for line in list(load.errors.lines):
+        match = re.match(r"load: waited (\d+) (\d+)", line)
+        if match:
+            begun, ended = (int(number) / 1e6 for number in match.groups())
+            gap = slots.longest_gap(begun, ended)
+            if ended - begun > gap + PATIENCE:
+                found.append((ended - begun, gap))
     return found
 
 
-def restart_times(daemon):
-    """From each end of a worker to the readiness of its successor, in seconds."""
-    ended, times = {}, []
-    for when, line in zip(daemon.log.times, daemon.log.lines):
-        match = re.search(r"worker (\d+) \(pid \d+\) (was ended by SIGKILL|is ready)", line)
-        if match and match.group(2) == "is ready" and match.group(1) in ended:
-            times.append(when - ended.pop(match.group(1)))
-        elif match and match.group(2) != "is ready":
-            ended[match.group(1)] = when
-    return times
-
-
 @pytest.mark.alone
-def test_kills_at_random_cost_no_more_than_what_was_in_hand(house):
-    kills = count(20, 1000)
+def test_f3_kills_at_random_cost_no_more_than_what_was_in_hand(house, show):
+    kills = count(20, 6000)
     dice = random.Random(4)
     daemon = house.run(toy(["--accept=1", "--close"], workers=WORKERS))
     wait_workers(WORKERS)
-    load = house.load("--address=127.0.0.1:8080", "--clients=64", f"--rate={RATE}", "--seconds=3600").wait_running()
+    load = house.load("--address=127.0.0.1:8080", "--clients=64", f"--rate={RATE}", "--seconds=3600",
+                      f"--tell-slow={int(PATIENCE * 1e6)}").wait_running()
 
+    slots, killed, begun = Slots(daemon), set(), time.monotonic()
     for i in range(kills):
-        found = wait_answers(lambda: pids_of(daemon), lambda found: len(found[-1]) == WORKERS, "all are ready")
-        victim = dice.choice(sorted(found[-1].values()))
+        victim = slots.choose(dice, killed)
         with Process(victim) as process:
-            process.is_gone(dice.uniform(0, 0.1))  # at a moment that nobody knows
+            # ten a second, each at a moment that nobody knows
+            process.is_gone(max(0, begun + (i + dice.random()) / KILLS - time.monotonic()))
             process.kill(signal.SIGKILL)
-        daemon.log.wait(r"pid \d+\) was ended by SIGKILL", times=i + 1)
+        killed.add(victim)
+    seconds = time.monotonic() - begun
 
-    daemon.log.wait("is ready", times=WORKERS + kills)
+    daemon.log.wait("is ready", times=WORKERS + kills, seconds=60)
     result = load.stop()
-    slowest = max(restart_times(daemon))
-    print(f"{kills} kills, {({k: v for k, v in result.items() if k not in ('pids', 'versions')})}, slowest restart {slowest:.3f} s")
-    assert len(restart_times(daemon)) == kills
-    assert result["refused"] == 0 and result["timed_out"] == 0, result
-    assert result["lost"] <= kills, result
-    assert result["max_usec"] <= (slowest + 0.250) * 1e6, (result, slowest)
+    slots.read()
+    restarts = sorted(until - since for _, since, until in slots.gaps)
+    n_slow = len(load.errors.times_of("load: waited"))
+    show(f"{kills} kills in {seconds:.0f} s; {result['requests']} requests, in the killed workers' hands: "
+         f"{result['lost']} ({result['reset']} reset, {result['closed_early']} closed), refused {result['refused']}, "
+         f"no answer {result['timed_out']}; p99 {result['p99_usec'] / 1000:.1f} ms, longest {result['max_usec'] / 1000:.0f} "
+         f"ms; restart: median {restarts[len(restarts) // 2] * 1000:.0f} ms, longest {restarts[-1] * 1000:.0f} ms; "
+         f"{n_slow} waited longer than {PATIENCE * 1000:.0f} ms")
+    assert len(restarts) == kills
+    assert result["refused"] == result["timed_out"] == result["bad_answer"] == 0, result
+    assert result["lost"] == result["reset"] + result["closed_early"] <= kills, result
+    assert unexplained(load, slots) == []
     # What a machine can do that others use too is not for each run to judge.
-    assert not IS_LONG or result["connections"] * 1e6 / result["duration_usec"] >= 5000, result
+    assert not IS_LONG or result["connections"] * 1e6 / result["duration_usec"] >= 1000, result
     assert daemon.stop() == 0

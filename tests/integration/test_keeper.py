@@ -7,14 +7,12 @@ import random
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
 from house import DEADLINE, Process, children_of, command_of, count, descriptors_of, get, toy, wait_answers
 from test_deploy import check_lost_nothing, loads
 
 KEPT = 'daemon: { fd_store = "keeper"; };'
-WATCHDOG = 10  # seconds, and two until SIGKILL
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +73,8 @@ def memory_of(pid):
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
 
 
-def run(house, **options):
-    kept = house.run(KEPT + toy(["--version=1"], workers=2, **options))
+def run(house, environment=None, **options):
+    kept = house.run(KEPT + toy(["--version=1"], workers=2, **options), environment=environment)
     wait_answers(lambda: kept.ask("status", "site"), lambda found: found[-1]["state"] == "running", "it runs")
     return kept
 
@@ -116,24 +114,6 @@ def test_a_daemon_that_dies_at_any_moment_comes_back_and_nobody_is_lost(house, s
     assert memory_of(kept.pid) <= base[2] + 16  # KiB
     assert len(kept.log.times_of("toy: .* starts")) == 2  # nobody was started twice
     show(f"{kills} ends, {base[0]} descriptors of the keeper, {memory_of(kept.pid)} KiB")
-    assert kept.stop() == 0
-
-
-@pytest.mark.alone
-def test_a_daemon_that_hangs_is_replaced_while_workers_serve(house):
-    kept = run(house)
-    for i in range(count(1, 5)):
-        pid = daemon_of(kept)
-        workers = workers_of(kept)
-        with Process(pid) as process:
-            process.kill(signal.SIGSTOP)
-            begun = time.monotonic()
-            while not process.is_gone(0.2):
-                assert get(8080).status == 200
-                assert time.monotonic() - begun < WATCHDOG + 2 + DEADLINE
-        kept.log.wait(rf"The daemon \(pid {pid}\) does not answer, killing it")
-        assert daemon_of(kept) != pid
-        assert workers_of(kept) == workers, i
     assert kept.stop() == 0
 
 

@@ -66,6 +66,12 @@ def kept_files(k):
                for target in descriptors_of(k.daemon.pid).values())
 
 
+def n_kept(k):
+    """Descriptors of the keeper, once they do not change any more: of a start it learns a little later."""
+    return wait_answers(lambda: len(descriptors_of(k.daemon.pid)),
+                        lambda seen: len(seen) > 4 and len(set(seen[-5:])) == 1, "the keeper's store rests")[-1]
+
+
 def wait_kept_files(k, n):
     wait_answers(lambda: kept_files(k), lambda seen: seen[-1] == n, f"{n} files in the store above")
 
@@ -128,7 +134,7 @@ def test_what_was_removed_does_not_come_back(house):
 
 def test_what_hangs_up_while_the_daemon_is_away_is_dropped(house):
     k = start(house, OBEYS)
-    before = len(descriptors_of(k.daemon.pid))
+    before = n_kept(k)
     tell_worker(r'keep[1] = [socket.socketpair() for _ in range(3)]; '
                 r'[speaker.say("FDSTORE=1\nFDNAME=" + name, [keep[1][i][0].fileno()]) '
                 r'for i, name in enumerate(("hung", "left\nFDPOLL=0", "stays"))]; speaker.barrier()')
@@ -202,7 +208,7 @@ serve()
         return [k.daemon.ask("status", name)["store"]["descriptors"] for name in ("site", "more")]
 
     k.log.wait("worker: ready", times=2)
-    before = len(descriptors_of(k.daemon.pid))
+    before = n_kept(k)
     for way in ("kill", "reexec", "kill"):
         if way == "kill":
             k.kill()
@@ -222,7 +228,7 @@ serve()
 def test_what_is_kept_twice_is_above_us_once_and_goes_with_the_last(house):
     """Events share one inode, and not all of them are compared."""
     k = start(house, OBEYS, settings="fd_store_max = 700;")
-    before = len(descriptors_of(k.daemon.pid))
+    before = n_kept(k)
     tell_worker(r'keep[1] = [os.eventfd(i) for i in range(300)]; '
                 r'[speaker.say("FDSTORE=1\nFDNAME=" + name, keep[1][i:i + 150]) for name in "ab" for i in (0, 150)]; '
                 r'speaker.barrier()')
