@@ -9,9 +9,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/messages.h"
 #include "daemon/state/adoption.h"
-#include "daemon/state/again.h"
+#include "daemon/why.h"
 
 static int take_all(char *const *names, int n, Legacy *l) {
         l->fds = calloc((size_t) n + 1, sizeof(AdoptedFd));
@@ -62,6 +61,7 @@ static bool has_workers(const Legacy *l) {
 int legacy_from_above(Legacy *ret) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_(legacy_done) Legacy l = { 0 };
+        _cleanup_free_ char *why = NULL;
         int n, r, fd;
 
         n = sd_listen_fds_with_names(/* unset_environment= */ true, &names);
@@ -82,17 +82,15 @@ int legacy_from_above(Legacy *ret) {
                 return drop_all(names, n);
         }
 
-        r = state_log_open(fd, &l.log);
+        r = state_log_open(fd, &l.log, &why);
         if (r < 0)
                 (void) fd_close(fd);
         else if (!state_log_has(l.log, "daemon") && has_workers(&l))
-                r = -EBADMSG; /* it is written before the first of them is started */
+                r = why_say(&why, -EBADMSG, "it has no record of a daemon, and there are workers");
         if (r < 0) {
-                log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
-                         "Cannot go on where the daemon before stopped: %s", legacy_error_text(r));
                 *ret = l;
                 l = (Legacy){ 0 };
-                return r;
+                return legacy_give_up(r, why);
         }
 
         if (!state_log_has(l.log, "daemon")) {

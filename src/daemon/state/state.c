@@ -205,7 +205,7 @@ void state_release_fd(State *st, int fd) {
 
         name = st->names[fd];
         st->names[fd] = 0;
-        if (st->store_max == 0 || st->manager->is_adopting)
+        if (st->manager->is_adopting ? is_foreign(name) : st->store_max == 0)
                 return;
 
         if (is_foreign(name))
