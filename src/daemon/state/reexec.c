@@ -73,9 +73,55 @@ static int set_variable(int fd) {
         return setenv(VARIABLE, text, /* overwrite= */ 1) < 0 ? -errno : 0;
 }
 
+/* A descriptor that is no object's. */
+typedef struct OtherFd {
+        const char *name;
+        int fd;
+} OtherFd;
+
+/* Writes the record "fds", which says under which numbers a successor finds all that have names.
+ *
+ * @ret_fds  all of them, the caller's list
+ *
+ * Returns 0 or a negative errno. */
+static int write_fds(State *st, const OtherFd *others, size_t n_others, int **ret_fds,
+                     size_t *ret_n_fds) {
+        _cleanup_free_ int *fds = calloc(st->n_fds + n_others, sizeof(int));
+        json_t *object = json_object();
+        size_t n = 0;
+        int r = fds && object ? 0 : -ENOMEM;
+
+        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++) {
+                char name[STATE_NAME_SIZE];
+
+                if (st->names[fd] == 0)
+                        continue;
+                state_unpack_name(st->names[fd], name);
+                if (json_object_get(object, name)) /* the same open file */
+                        continue;
+                r = state_put_json(object, name, json_integer((json_int_t) fd));
+                fds[n++] = (int) fd;
+        }
+        for (size_t i = 0; i < n_others && r >= 0; i++) {
+                r = state_put_json(object, others[i].name, json_integer(others[i].fd));
+                fds[n++] = others[i].fd;
+        }
+        if (r < 0) {
+                json_decref(object);
+                return r;
+        }
+
+        r = state_put(st, "fds", object);
+        if (r < 0)
+                return r;
+        *ret_fds = TAKE_PTR(fds);
+        *ret_n_fds = n;
+        return 0;
+}
+
 /* Returns only if it fails, with a negative errno, and then all is as it was. */
 static int become(Manager *m) {
-        const StateFd others[] = {
+        const OtherFd others[] = {
                 { REEXEC_LOCK, m->lock_fd },
                 { REEXEC_CONTROL, m->bus->fd },
         };
@@ -85,7 +131,7 @@ static int become(Manager *m) {
 
         r = state_write_all(m->state);
         if (r >= 0)
-                r = state_write_fds(m->state, others, ELEMENTS_OF(others), &fds, &n_fds);
+                r = write_fds(m->state, others, ELEMENTS_OF(others), &fds, &n_fds);
         if (r >= 0)
                 r = set_variable(log_fd);
         if (r >= 0)
