@@ -26,7 +26,8 @@
 #define FDS_MAX      1000000U
 #define DROPPED      "dropped" /* key of a record */
 #define CHECK_OPTION "--can-adopt"
-#define WHY_SIZE     512U
+#define WHY_SIZE     1024U
+#define ANSWER_SIZE  512U
 
 struct Reexec {
         Manager *manager;
@@ -35,16 +36,18 @@ struct Reexec {
         sd_event_source *idle;  /* after each turn of the loop */
         sd_event_source *timer; /* it takes too long */
         Errand *check;
+        int answer_fd; /* what the other program says against it: its standard output */
         bool is_checked;
 };
 
 /* May be the caller's end. */
 static void refuse(Reexec *x, const char *why) {
         ReexecHandler handler = x->handler;
+        Manager *m = x->manager;
         void *userdata = x->userdata;
 
         log_note(LOG_ERR, MESSAGE_REEXEC_REFUSED, "Not executed anew, all goes on: %s", why);
-        x->manager->reexec = reexec_free(x);
+        m->reexec = reexec_free(x);
         handler(why, userdata);
 }
 
@@ -207,9 +210,17 @@ static void execute(Reexec *x) {
 
 /* ---- the way there ---- */
 
+/* A line; "" if it says nothing there, as one that is not ours. */
+static void read_answer(int fd, char *ret, size_t size_bytes) {
+        ssize_t n = pread(fd, ret, size_bytes - 1, 0);
+
+        ret[n > 0 ? n : 0] = '\0';
+        ret[strcspn(ret, "\n")] = '\0';
+}
+
 static void on_checked(ErrandResult result, const char *how, void *userdata) {
         Reexec *x = userdata;
-        char why[WHY_SIZE];
+        char why[WHY_SIZE], answer[ANSWER_SIZE];
 
         x->check = errand_free(x->check);
         if (result == ERRAND_OK) {
@@ -217,8 +228,14 @@ static void on_checked(ErrandResult result, const char *how, void *userdata) {
                 return;
         }
 
-        snprintf(why, sizeof(why), "%s cannot go on from our state: it %s; the log says more",
-                 x->manager->program, how);
+        read_answer(x->answer_fd, answer, sizeof(answer));
+        if (answer[0])
+                snprintf(why, sizeof(why), "%s cannot go on from our state: %s",
+                         x->manager->program, answer);
+        else
+                snprintf(why, sizeof(why),
+                         "%s cannot go on from our state: it %s; the log may say more",
+                         x->manager->program, how);
         refuse(x, why);
 }
 
@@ -234,11 +251,11 @@ static int check(Reexec *x) {
                 .fds = fds,
                 .n_fds = ELEMENTS_OF(fds),
                 .stdin_fd = null,
-                .stdout_fd = STDERR_FILENO,
+                .stdout_fd = x->answer_fd,
                 .stderr_fd = STDERR_FILENO,
                 .death_signal = SIGKILL,
         };
-        int r = null < 0 ? -errno : state_write_all(m->state);
+        int r = null < 0 ? -errno : x->answer_fd < 0 ? x->answer_fd : state_write_all(m->state);
 
         return r < 0 ? r
                      : errand_new_by_plan(m->event, &plan, CHECK_USEC, on_checked, x, &x->check,
@@ -289,6 +306,7 @@ int reexec_new(Manager *m, ReexecHandler handler, void *userdata, char **reterr_
         x->manager = m;
         x->handler = handler;
         x->userdata = userdata;
+        x->answer_fd = fd_open_memory("reuseportd-answer");
         r = sd_event_add_post(m->event, &x->idle, on_idle, x);
         if (r >= 0)
                 r = timer_arm(m->event, &x->timer, WAIT_USEC, on_timer, x);
@@ -306,6 +324,7 @@ Reexec *reexec_free(Reexec *x) {
         x->idle = sd_event_source_disable_unref(x->idle);
         x->timer = timer_disarm(x->timer);
         x->check = errand_free(x->check);
+        x->answer_fd = fd_close(x->answer_fd);
         free(x);
         return NULL;
 }
@@ -317,19 +336,13 @@ int reexec_check_state(int fd) {
         _cleanup_free_ char *why = NULL;
         int r;
 
-        r = state_log_open(fd, &legacy.log);
+        r = state_log_open(fd, &legacy.log, &why);
         if (r >= 0)
                 r = legacy_check(&legacy, &why);
-        if (r >= 0)
-                return EXIT_SUCCESS;
+        if (r < 0)
+                printf("%s\n", why ?: reuse_strerror(r));
 
-        fprintf(stderr, "reuseportd: %s\n",
-                why                     ? why
-                : r == -EBADMSG         ? "the state is damaged"
-                : r == -EPERM           ? "the state is another user's"
-                : r == -EPROTONOSUPPORT ? "the state is written in another way than ours"
-                                        : strerror(-r));
-        return EXIT_FAILURE;
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* "FD:PID", of which the pid must be ours: else somebody's child has inherited it. */
@@ -381,6 +394,7 @@ static int take_fds(Legacy *l) {
 
 int legacy_from_exec(Legacy *ret) {
         _cleanup_(legacy_done) Legacy l = { 0 };
+        _cleanup_free_ char *why = NULL;
         int r, fd = -EBADF;
 
         r = read_variable(&fd);
@@ -389,14 +403,11 @@ int legacy_from_exec(Legacy *ret) {
 
         r = set_cloexec(fd, true);
         if (r >= 0)
-                r = state_log_open(fd, &l.log);
+                r = state_log_open(fd, &l.log, &why);
         if (r >= 0)
                 r = take_fds(&l);
-        if (r < 0) {
-                log_error("The state that we should go on from cannot be read: %s",
-                          reuse_strerror(r));
-                return r;
-        }
+        if (r < 0)
+                return legacy_give_up(r, why);
 
         l.is_from_exec = true;
         *ret = l;

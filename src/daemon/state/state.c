@@ -18,8 +18,10 @@
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-service.h"
 #include "daemon/state/state-stored.h"
+#include "daemon/timer.h"
 
-#define KEY_SIZE 32U
+#define KEY_SIZE   32U
+#define RETRY_USEC (500 * USEC_PER_MSEC)
 
 /* ---- descriptors ---- */
 
@@ -203,7 +205,7 @@ void state_release_fd(State *st, int fd) {
 
         name = st->names[fd];
         st->names[fd] = 0;
-        if (st->store_max == 0 || st->manager->is_adopting)
+        if (st->manager->is_adopting ? is_foreign(name) : st->store_max == 0)
                 return;
 
         if (is_foreign(name))
@@ -516,6 +518,25 @@ static int flush_dirty(State *st) {
         return r;
 }
 
+static int on_later(sd_event_source *source, void *userdata) {
+        (void) state_flush(userdata); /* it logs, and tries again */
+        return 0;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void) state_flush(userdata);
+        return 0;
+}
+
+/* If nothing changes any more, what is left above would stay behind what is. */
+static void flush_again(State *st, int error) {
+        if (!st->is_late)
+                log_warning("What a successor would need cannot be written now: %s",
+                            reuse_strerror(error));
+        st->is_late = true;
+        (void) timer_arm(st->manager->event, &st->retry, RETRY_USEC, on_retry, st);
+}
+
 int state_flush(State *st) {
         int r;
 
@@ -524,18 +545,15 @@ int state_flush(State *st) {
 
         r = st->is_all_dirty ? state_write_all(st) : flush_dirty(st);
         if (r < 0) {
-                log_warning("What a successor would need cannot be written now: %s",
-                            reuse_strerror(r));
+                flush_again(st, r);
                 return r;
         }
 
-        st->is_all_dirty = false;
+        if (st->is_late)
+                log_info("What a successor would need is written again");
+        st->is_late = st->is_all_dirty = false;
+        st->retry = timer_disarm(st->retry);
         drop_released(st);
-        return 0;
-}
-
-static int on_later(sd_event_source *source, void *userdata) {
-        (void) state_flush(userdata); /* it logs, and the next change tries again */
         return 0;
 }
 
@@ -591,6 +609,7 @@ State *state_free(State *st) {
         free(st->released.items);
         free(st->unstored.items);
         st->later = sd_event_source_disable_unref(st->later);
+        st->retry = timer_disarm(st->retry);
         free(st);
         return NULL;
 }

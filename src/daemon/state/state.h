@@ -66,6 +66,8 @@ struct State {
         size_t n_shared;     /* descriptors that have the name of another one: the same open file */
         StateNames released; /* that are to be taken out of it */
         StateNames unstored; /* the same of what workers had stored, which takes its time */
+        sd_event_source *retry; /* armed: something could not be written */
+        bool is_late;           /* and that was said */
         sd_event_source *later; /* on: something is to be written in this turn of the loop */
         bool is_writing_all;    /* also for a successor by exec */
         bool is_all_dirty;
@@ -114,7 +116,7 @@ void state_touch_endpoint(Endpoint *e);
 void state_touch_all(State *st);
 
 /* Writes what has changed, now: before something is done that cannot be taken back.  Returns 0 or a
- * negative errno, and then what could not be written is tried again with the next. */
+ * negative errno, and then what could not be written is tried again with the next, and twice a second. */
 int state_flush(State *st);
 
 /* A descriptor that came from before and has no meaning: taken out of the store, or will be. */
