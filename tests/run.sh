@@ -200,6 +200,8 @@ if [ -n "$long" ]; then
     check "benchmarks" meson test -C build/test --benchmark --no-rebuild --verbose
 fi
 
+# What the daemon is upgraded from and to: this and what clang has built.
+check "build the commit before" sh tests/previous-build.sh
 [ -x build/test/src/daemon/reuseportd ] && full_counts integration_tests "gcc" test
 [ -x build/test/src/daemon/reuseportd ] && full_counts systemd_tests test
 build "with crash points" crash -Dcrash_points=true && full_counts crash_tests crash

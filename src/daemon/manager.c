@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -306,10 +307,13 @@ int manager_resume(Manager *m) {
         int r;
 
         r = strangers_new(m, &m->strangers);
-        if (r < 0)
+        if (r < 0) {
+                log_error("Cannot go on where the reuseportd before stopped: %s",
+                          reuse_strerror(r));
                 return r;
-        m->is_adopting = false;
+        }
 
+        m->is_adopting = false; /* from here on it is ours */
         for (size_t i = 0; i < m->n_services; i++)
                 service_resume(m->services[i]);
         for (s = LIST_FIRST(&m->leaving); s; s = next) {
@@ -329,6 +333,7 @@ int manager_resume(Manager *m) {
         } else
                 reload_if_changed(m);
         manager_do_chores(m);
+        (void) malloc_trim(0); /* what was read is several times what was made of it */
         return 0;
 }
 

@@ -33,12 +33,15 @@ static void go_on(StateLog *l) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
         _cleanup_(legacy_done) Legacy l = { 0 };
+        _cleanup_free_ char *why = NULL;
         _cleanup_close_ int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
         FUZZ_ASSERT(fd >= 0);
         FUZZ_ASSERT(pwrite(fd, bytes, n_bytes, 0) == (ssize_t) n_bytes);
-        if (state_log_open(fd, &l.log) < 0)
+        if (state_log_open(fd, &l.log, &why) < 0) {
+                FUZZ_ASSERT(why && strncmp(why, "it ", 3) == 0);
                 return 0;
+        }
 
         (void) TAKE_FD(fd);
         read_records(&l);

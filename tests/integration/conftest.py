@@ -18,6 +18,10 @@ MOUNTED = []
 def pytest_addoption(parser):
     parser.addoption("--build", default=str(SOURCES / "build/test"),
                      help="the build directory whose programs are tested")
+    parser.addoption("--other-build", default=str(SOURCES / "build/clang"),
+                     help="one of the same sources by another compiler, to go to and come back from")
+    parser.addoption("--previous-build", default=str(SOURCES / "build/previous/build"),
+                     help="one of the commit before, which tests/previous-build.sh makes")
 
 
 def prepare_mounts():
@@ -101,6 +105,21 @@ def house(build):
         orphans = wait_orphans(seconds=2)
         assert not orphans, f"left behind: {orphans}"
         found.check()
+
+
+@pytest.fixture
+def own_build(house):
+    """A copy of the programs that a test may spoil."""
+    copy = house.directory / "build"
+    (copy / "src/daemon").mkdir(parents=True)
+    for place in ("src/ctl", "tests/integration"):
+        (copy / place).mkdir(parents=True)
+    shutil.copy(house.build / "src/daemon/reuseportd", copy / "src/daemon")
+    shutil.copy(house.build / "src/ctl/reuseportctl", copy / "src/ctl")
+    shutil.copy(house.build / "tests/integration/load", copy / "tests/integration")
+    before, house.build = house.build, copy
+    yield copy / "src/daemon"
+    house.build = before
 
 
 @pytest.fixture

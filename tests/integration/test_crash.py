@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 from crash import Survivor, below
-from house import DEADLINE, Process, Request, children_of, count, get, toy, wait_answers, wait_workers
-from test_deploy import ADDRESS, QUICK, check_lost_nothing, generations, loads, new_version, settle, wait_deploy
+from house import DEADLINE, Process, children_of, count, get, toy, wait_answers, wait_workers
+from test_deploy import QUICK, check_lost_nothing, generations, loads, new_version, settle, wait_deploy
 from test_reload import listeners
 
 KEEPER = 'daemon: { fd_store = "keeper"; %s };'
@@ -16,6 +16,11 @@ OK, FAILED, BAD_CONFIG = 0, 1, 78
 
 def kept(config, more=""):
     return KEEPER % more + config
+
+
+def program_of(pid):
+    """Its path, also when another file has taken it meanwhile."""
+    return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
 
 
 class Kept(Survivor):
@@ -39,7 +44,7 @@ class Kept(Survivor):
     def daemon_child(self):
         for pid in children_of(self.daemon.pid):
             try:
-                if os.readlink(f"/proc/{pid}/exe") == os.readlink(f"/proc/{self.daemon.pid}/exe"):
+                if program_of(pid) == program_of(self.daemon.pid):
                     return pid
             except OSError:
                 pass
@@ -63,8 +68,9 @@ class Kept(Survivor):
         return listeners(type("It", (), {"pid": pid}), 8080)
 
     def descriptors(self):
-        return wait_answers(lambda: len(os.listdir(f"/proc/{self.pid()}/fd")),
-                            lambda seen: len(seen) > 3 and seen[-1] == seen[-2] == seen[-3],
+        place = f"/proc/{self.pid()}/fd"
+        return wait_answers(lambda: len(os.listdir(place)),
+                            lambda seen: len(seen) > 200 and len(set(seen[-200:])) == 1,
                             "nothing changes")[-1]
 
     def wait_descriptors(self, n):

@@ -383,3 +383,13 @@ def test_h2_a_flood_with_kills_between_leaves_nothing_behind(house, kind, show):
     show(f"at most {most} more above")
     assert most <= limit + 2 + 1, most
     stop_flood(k, base, visitor)
+
+
+def test_no_more_may_be_left_than_have_room_in_the_environment(house):
+    """14,000 names of nine bytes in 128 KiB; else the next start would fail, and all be lost."""
+    def check(n):
+        return house.command("-t", "-c", house.write(config(house, STORE, more=f"store_max = {n};")))
+
+    assert check(14000).returncode == OK
+    result = check(14001)
+    assert result.returncode == BAD_CONFIG and "daemon.store_max" in result.stderr, result

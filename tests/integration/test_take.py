@@ -7,7 +7,9 @@ import socket
 import subprocess
 
 import pytest
-from house import Lines, Process, get, toy, wait_answers
+from house import Lines, Process, descriptors_of, get, toy, wait_answers
+from test_crash import Kept, kept
+from test_reexec import reexec
 
 OK, FAILED, USAGE, NOT_ACTIVE, NO_SUCH_NAME, NOT_REACHABLE, DENIED = range(7)
 NOBODY = 65534
@@ -186,3 +188,77 @@ def test_an_endpoint_that_leaves_the_settings_refuses(house, serve):
     house.write("endpoints: { web: { listen_stream = [\"127.0.0.1:8080\", \"127.0.0.1:8081\"]; }; };")
     assert daemon.ctl("reload").returncode == OK
     assert is_refused(8082)
+
+
+# ---- while the daemon is replaced ----
+
+
+class Replaced:
+    """A daemon with endpoints to be taken, below a keeper, that goes on as another process or program."""
+
+    def __init__(self, house, way):
+        self.daemon, self.way = house.run(kept(FREE % "")), way
+        self.below = Kept(self.daemon)
+
+    def replace(self):
+        if self.way == "killed":
+            self.below.kill()
+        else:
+            reexec(self.daemon)
+
+    def n_kept(self):
+        """So many descriptors the keeper has."""
+        return len(descriptors_of(self.daemon.pid))
+
+
+@pytest.fixture(params=["executed anew", "killed"])
+def replaced(house, request):
+    return Replaced(house, request.param)
+
+
+def test_who_has_taken_an_endpoint_has_it_while_the_daemon_is_replaced(replaced, serve):
+    daemon, n_kept = replaced.daemon, replaced.n_kept()
+    first = serve(daemon, "api-v2")
+    replaced.replace()
+    assert get(8082).pid == first.pid and is_refused(8080), "that one nobody has taken"
+    second = serve(daemon, "api-v2")
+    replaced.replace()
+    first.send_signal(signal.SIGKILL)
+    daemon.log.wait(f"Endpoint api-v2: pid {first.pid} is gone")
+    assert get(8082).pid == second.pid
+
+    replaced.replace()
+    second.send_signal(signal.SIGKILL)
+    daemon.log.wait("it refuses until somebody takes it")
+    wait_refused(8082)
+    replaced.replace()
+    assert is_refused(8082)
+    wait_answers(replaced.n_kept, lambda seen: seen[-1] == n_kept, f"{n_kept} descriptors, as before")
+    third = serve(daemon, "api-v2")
+    replaced.replace()
+    assert get(8082).pid == third.pid
+    assert daemon.stop() == OK
+
+
+def test_who_ends_meanwhile_has_it_no_more(house, serve):
+    replaced = Replaced(house, "killed")
+    daemon, n_kept = replaced.daemon, replaced.n_kept()
+    for _ in range(3):
+        gone = serve(daemon, "api-v2")
+        below = replaced.below.pid()
+        os.kill(below, signal.SIGSTOP)
+        with Process(gone.pid) as process:
+            gone.kill()
+            process.wait_gone()
+        n = replaced.below.adoptions()
+        os.kill(below, signal.SIGKILL)
+        daemon.log.wait("services go on", times=n + 1)
+        wait_refused(8082)
+        wait_answers(replaced.n_kept, lambda seen: seen[-1] == n_kept, f"{n_kept} descriptors, as before")
+
+        after = serve(daemon, "api-v2")     # whose descriptor has the number of the one that is gone
+        replaced.replace()
+        assert get(8082).pid == after.pid
+        after.kill()
+        wait_refused(8082)
+    assert daemon.stop() == OK

@@ -317,7 +317,7 @@ Endpoint *endpoint_free(Endpoint *e) {
         if (!e)
                 return NULL;
 
-        if (e->n_takers > 0)
+        if (e->n_takers > 0 && !e->manager->is_adopting)
                 (void) endpoint_refuse(e); /* who has taken it still holds it */
         takers_free(e);
         endpoint_close(e);

@@ -74,12 +74,13 @@ static void tell_and_forget(HeldLook *l) {
 }
 
 static void finish(HeldLook *l) {
+        Service *s = l->service;
+
         if (l->n_told > TOLD_MAX)
-                log_warning("%s: so do %u others", l->service->settings->name,
-                            l->n_told - TOLD_MAX);
-        log_debug("%s: looked for holders of the sockets of generation %u",
-                  l->service->settings->name, l->generation);
-        l->service->held = held_look_free(l);
+                log_warning("%s: so do %u others", s->settings->name, l->n_told - TOLD_MAX);
+        log_debug("%s: looked for holders of the sockets of generation %u", s->settings->name,
+                  l->generation);
+        s->held = held_look_free(l);
 }
 
 /* ---- the walk ---- */
@@ -165,9 +166,10 @@ static int begin(HeldLook *l) {
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         HeldLook *l = userdata;
+        Service *s = l->service;
 
-        if (l->service->manager->is_stopping || begin(l) < 0) /* without memory nobody is told */
-                l->service->held = held_look_free(l);
+        if (s->manager->is_stopping || begin(l) < 0) /* without memory nobody is told */
+                s->held = held_look_free(l);
         return 0;
 }
 

@@ -89,7 +89,8 @@ Generation *generation_free(Generation *g) {
                 g->slots[i].restart = timer_disarm(g->slots[i].restart);
                 g->slots[i].worker = worker_free(g->slots[i].worker);
         }
-        g->scope = scope_free(g->scope, g->settings->kill_mode != KILL_MODE_PROCESS);
+        g->scope = scope_free(g->scope, g->settings->kill_mode != KILL_MODE_PROCESS &&
+                                                        !g->service->manager->is_adopting);
         free(g->slots);
         free(g->endpoints);
         g->build = build_unref(g->build);

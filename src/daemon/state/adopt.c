@@ -53,17 +53,6 @@ void legacy_done(Legacy *l) {
         *l = (Legacy){ 0 };
 }
 
-const char *legacy_error_text(int error) {
-        if (error == -EBADMSG)
-                return "it is damaged";
-        if (error == -EPROTONOSUPPORT)
-                return "it is of another version";
-        if (error == -EPERM)
-                return "it belongs to another user";
-
-        return reuse_strerror(error);
-}
-
 int legacy_take_fd(Legacy *l, const char *name) {
         for (size_t i = 0; i < l->n_fds; i++)
                 if (l->fds[i].fd >= 0 && strcmp(l->fds[i].name, name) == 0)
@@ -104,21 +93,39 @@ Endpoint *adoption_endpoint(const Adoption *a, uint64_t id) {
         return NULL;
 }
 
+int legacy_give_up(int error, const char *why) {
+        const char *help = "";
+
+        if (error == -EPERM)
+                help = "start it as that user, or ";
+        else if (error == -EPROTONOSUPPORT)
+                help = "put back the reuseportd that wrote it, or ";
+
+        log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
+                 "Cannot go on from the state of the reuseportd before: %s. Nothing was changed, and its "
+                 "workers serve on; %sstop this one, which ends them, and start anew",
+                 why ?: reuse_strerror(error), help);
+        return error;
+}
+
 /* The records of a family, "service/", one after the other.  Returns 1; 0: that was the last; an error. */
-static int next_of(const Legacy *l, const char *family, size_t *index, json_t **ret) {
+static int next_of(Adoption *a, const char *family, size_t *index, json_t **ret) {
+        const StateLog *log = a->legacy->log;
         size_t length = strlen(family);
         int r;
 
-        for (; *index < state_log_n_records(l->log); (*index)++) {
-                const char *key = state_log_key(l->log, *index);
+        for (; *index < state_log_n_records(log); (*index)++) {
+                const char *key = state_log_key(log, *index);
 
                 if (strncmp(key, family, length) != 0)
                         continue;
-                r = legacy_get(l, key, ret);
+                a->record = key;
+                r = legacy_get(a->legacy, key, ret);
                 (*index)++;
                 return r < 0 ? r : 1;
         }
 
+        a->record = NULL;
         return 0;
 }
 
@@ -149,7 +156,21 @@ static int load_settings(const Legacy *l, const char *key, Problems *problems, S
         return r;
 }
 
-static int load_all_settings(const Legacy *l, Problems *problems, Settings ***ret, size_t *ret_n) {
+/* What is wrong with a record.  Returns @error. */
+static int blame(const char *key, int error, const Problems *problems, char **reterr_why) {
+        if (problems && problems->lines)
+                return why_say(reterr_why, error,
+                               "its record %s has settings that make no sense here any more: %s",
+                               key, problems->lines[0]);
+
+        return why_say(reterr_why, error, "its record %s %s", key,
+                       error == -EBADMSG  ? "is damaged"
+                       : error == -ENOENT ? "is missing"
+                                          : reuse_strerror(error));
+}
+
+static int load_all_settings(const Legacy *l, Problems *problems, Settings ***ret, size_t *ret_n,
+                             char **reterr_why) {
         _cleanup_free_ Settings **list = calloc(SETTINGS_MAX, sizeof(Settings *));
         size_t n = 0;
         int r = list ? 0 : -ENOMEM;
@@ -162,6 +183,8 @@ static int load_all_settings(const Legacy *l, Problems *problems, Settings ***re
                 r = n < SETTINGS_MAX ? load_settings(l, key, problems, list + n) : -E2BIG;
                 if (r >= 0)
                         n++;
+                else
+                        (void) blame(key, r, problems, reterr_why);
         }
         for (; r < 0 && n > 0; n--)
                 (void) settings_unref(list[n - 1]);
@@ -184,47 +207,20 @@ static int check_version(const json_t *daemon, char **reterr_why) {
         if (r >= 0)
                 r = state_get_text(daemon, "program", &program);
         if (r < 0)
-                return why_say(reterr_why, r, "the state is damaged");
+                return blame("daemon", r, NULL, reterr_why);
         if (version != STATE_VERSION)
                 return why_say(reterr_why, -EPROTONOSUPPORT,
-                               "the state of reuseportd %s has version %" PRIu64
+                               "it is of reuseportd %s and has version %" PRIu64
                                ", and this one understands %u",
                                program ?: "?", version, STATE_VERSION);
 
         return 0;
 }
 
-int legacy_check(const Legacy *l, char **reterr_why) {
-        _cleanup_(problems_done) Problems problems = { 0 };
-        _cleanup_state_json_ json_t *daemon = NULL;
-        _cleanup_free_ Settings **settings = NULL;
-        size_t n = 0;
-        int r;
+static int get_daemon(const Legacy *l, json_t **ret, char **reterr_why) {
+        int r = legacy_get(l, "daemon", ret);
 
-        r = legacy_get(l, "daemon", &daemon);
-        if (r < 0)
-                return why_say(reterr_why, r, "the state is damaged");
-        r = check_version(daemon, reterr_why);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < state_log_n_records(l->log); i++) {
-                _cleanup_state_json_ json_t *record = NULL;
-
-                r = legacy_get(l, state_log_key(l->log, i), &record);
-                if (r < 0)
-                        return why_say(reterr_why, r, "the record %s of the state is damaged",
-                                       state_log_key(l->log, i));
-        }
-
-        r = load_all_settings(l, &problems, &settings, &n);
-        if (r < 0)
-                return why_say(reterr_why, r,
-                               "settings that are in use make no sense here any more: %s",
-                               problems.lines ? problems.lines[0] : reuse_strerror(r));
-        while (n > 0)
-                (void) settings_unref(settings[--n]);
-        return 0;
+        return r < 0 ? blame("daemon", r, NULL, reterr_why) : check_version(*ret, reterr_why);
 }
 
 static int load_daemon(Adoption *a, const json_t *from) {
@@ -274,7 +270,7 @@ static int load_endpoints(Adoption *a) {
         if (!a->endpoints)
                 return -ENOMEM;
 
-        while ((r = next_of(a->legacy, "endpoint/", &index, &record)) > 0) {
+        while ((r = next_of(a, "endpoint/", &index, &record)) > 0) {
                 r = state_endpoint_load(a, record, &a->endpoints[a->n_endpoints]);
                 json_decref(record);
                 if (r < 0)
@@ -342,7 +338,7 @@ static int load_services(Adoption *a) {
         if (!found || !m->services)
                 return -ENOMEM;
 
-        while ((r = next_of(a->legacy, "service/", &index, &record)) > 0) {
+        while ((r = next_of(a, "service/", &index, &record)) > 0) {
                 Service *s;
 
                 r = state_service_load(a, record, &s);
@@ -393,7 +389,7 @@ static int load_sockets(Adoption *a) {
         json_t *record;
         int r;
 
-        while ((r = next_of(a->legacy, "endpoint/", &index, &record)) > 0) {
+        while ((r = next_of(a, "endpoint/", &index, &record)) > 0) {
                 r = load_sockets_of(a, record);
                 json_decref(record);
                 if (r < 0)
@@ -424,14 +420,19 @@ static void adoption_done(Adoption *a) {
         free(a->endpoints);
 }
 
-static int load_all(Adoption *a, const json_t *daemon) {
+static int load_objects(Adoption *a, const json_t *daemon) {
         int r;
 
         r = load_daemon(a, daemon);
         if (r >= 0)
                 r = load_endpoints(a);
-        if (r >= 0)
-                r = load_services(a);
+        return r < 0 ? r : load_services(a);
+}
+
+static int load_all(Adoption *a, const json_t *daemon) {
+        int r;
+
+        r = load_objects(a, daemon);
         if (r >= 0)
                 r = state_stored_load(a);
         if (r >= 0)
@@ -444,6 +445,54 @@ static int load_all(Adoption *a, const json_t *daemon) {
         r = place_endpoints(a);
         give_endpoints(a);
         return r;
+}
+
+/* All objects in a manager that has nothing else. */
+static int rehearse(Adoption *a, const json_t *daemon) {
+        Manager *m = a->manager;
+        int r;
+
+        r = sd_event_new(&m->event);
+        if (r >= 0)
+                r = load_objects(a, daemon);
+        detach_endpoints(m);
+        return r;
+}
+
+static void rehearsal_done(Manager *m) {
+        while (!LIST_EMPTY(&m->leaving))
+                (void) service_free(LIST_FIRST(&m->leaving));
+        for (size_t i = 0; i < m->n_services; i++)
+                (void) service_free(m->services[i]);
+        free(m->services);
+        m->settings_next = settings_unref(m->settings_next);
+        m->settings = settings_unref(m->settings);
+        m->event = sd_event_unref(m->event);
+}
+
+int legacy_check(const Legacy *l, char **reterr_why) {
+        _cleanup_(rehearsal_done) Manager m = { .is_adopting = true };
+        _cleanup_(problems_done) Problems problems = { 0 };
+        Legacy only_log = { .log = l->log, .is_from_exec = true };
+        State state = { .manager = &m, .log = l->log };
+        _cleanup_(adoption_done) Adoption a = {
+                .manager = &m,
+                .state = &state,
+                .legacy = &only_log,
+                .is_rehearsal = true,
+        };
+        _cleanup_state_json_ json_t *daemon = NULL;
+        int r;
+
+        LIST_INIT(&m.leaving);
+        r = get_daemon(l, &daemon, reterr_why);
+        if (r >= 0)
+                r = load_all_settings(l, &problems, &a.settings, &a.n_settings, reterr_why);
+        if (r < 0)
+                return r;
+
+        r = rehearse(&a, daemon);
+        return r < 0 ? blame(a.record ?: "daemon", r, NULL, reterr_why) : 0;
 }
 
 /* No number is given twice: the record of the daemon may be older than others. */
@@ -467,19 +516,16 @@ int adopt(Manager *m, Legacy *legacy) {
 
         m->is_adopting = true;
         legacy->log = m->state->log; /* borrowed, until we return */
-        r = legacy_get(legacy, "daemon", &daemon);
+        r = get_daemon(legacy, &daemon, &why);
         if (r >= 0)
-                r = check_version(daemon, &why);
-        if (r >= 0)
-                r = load_all_settings(legacy, &problems, &a.settings, &a.n_settings);
-        if (r >= 0)
+                r = load_all_settings(legacy, &problems, &a.settings, &a.n_settings, &why);
+        if (r >= 0) {
                 r = load_all(&a, daemon);
+                if (r < 0)
+                        (void) blame(a.record ?: "daemon", r, NULL, &why);
+        }
         log_problems(&problems);
         count_records(m->state);
         (void) TAKE_PTR(legacy->log);
-        if (r < 0)
-                log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
-                         "Cannot go on where the daemon before stopped: %s",
-                         why ?: legacy_error_text(r));
-        return r;
+        return r < 0 ? legacy_give_up(r, why) : 0;
 }

@@ -33,6 +33,7 @@ struct Legacy {
         AdoptedFd *fds;
         size_t n_fds;
         bool is_from_exec; /* else from the store above us */
+        bool has_failed; /* nothing came but word that the start before this one failed: see again.h */
 };
 
 typedef struct Adoption {
@@ -43,6 +44,8 @@ typedef struct Adoption {
         size_t n_settings;
         Endpoint **endpoints; /* all that there are, owned until somebody takes them */
         size_t n_endpoints;
+        const char *record; /* the key of what is being read; NULL: none is */
+        bool is_rehearsal;  /* no descriptors came, and none are missed */
 } Adoption;
 
 /* Takes what a re-exec has left for us; see reexec.h.  Returns 1; 0: nothing was; or a negative errno. */
@@ -54,9 +57,6 @@ int legacy_from_above(Legacy *ret);
 
 /* Closes what nobody has taken. */
 void legacy_done(Legacy *l);
-
-/* Why it could not be read, for people. */
-const char *legacy_error_text(int error);
 
 /* A descriptor that is no object's; -ENOENT. */
 int legacy_take_fd(Legacy *l, const char *name);
@@ -71,14 +71,21 @@ Endpoint *adoption_endpoint(const Adoption *a, uint64_t id);
 /* A record as JSON, the caller's.  Returns 0; -EBADMSG; -ENOENT; another negative errno. */
 int legacy_get(const Legacy *l, const char *key, json_t **ret);
 
-/* Whether we would understand it: tries all that can be tried without the descriptors.
+/* Whether we would understand it: makes everything of it that can be made without the descriptors, and throws
+ * it away.
  *
- * @reterr_why  a sentence, the caller's
+ * @reterr_why  what is wrong with it, and where: "it …", the caller's; NULL: no memory
  *
  * Returns 0 or a negative errno. */
 int legacy_check(const Legacy *l, char **reterr_why);
 
-/* Makes of @m, which is new but has the log, what the other one was.
+/* Says, once, that a state cannot be gone on from, and what can be done about it.  Returns @error.
+ *
+ * @why  "it …"; NULL: not known */
+int legacy_give_up(int error, const char *why);
+
+/* Makes of @m, which is new but has the log, what the other one was.  Until manager_resume() it is
+ * adopting: it can be freed, and then workers, paths and sockets stay as they were.
  *
  * @legacy  the rest; what nobody takes stays there
  *

@@ -9,8 +9,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/messages.h"
 #include "daemon/state/adoption.h"
+#include "daemon/why.h"
 
 static int take_all(char *const *names, int n, Legacy *l) {
         l->fds = calloc((size_t) n + 1, sizeof(AdoptedFd));
@@ -42,6 +42,14 @@ static int drop_all(char *const *names, int n) {
         return 0;
 }
 
+static bool has_mark(const Legacy *l) {
+        for (size_t i = 0; i < l->n_fds; i++)
+                if (strcmp(l->fds[i].name, AGAIN_NAME) == 0)
+                        return true;
+
+        return false;
+}
+
 static bool has_workers(const Legacy *l) {
         for (size_t i = 0; i < l->n_fds; i++)
                 if (adopted_fd_is_worker(&l->fds[i]))
@@ -53,6 +61,7 @@ static bool has_workers(const Legacy *l) {
 int legacy_from_above(Legacy *ret) {
         _cleanup_strv_ char **names = NULL;
         _cleanup_(legacy_done) Legacy l = { 0 };
+        _cleanup_free_ char *why = NULL;
         int n, r, fd;
 
         n = sd_listen_fds_with_names(/* unset_environment= */ true, &names);
@@ -65,23 +74,23 @@ int legacy_from_above(Legacy *ret) {
 
         fd = legacy_take_fd(&l, STATE_STORE_NAME);
         if (fd < 0) {
-                log_warning("%d descriptors were passed to us that are no daemon's before us; they "
-                            "are closed",
-                            n);
+                ret->has_failed = has_mark(&l);
+                if (!ret->has_failed)
+                        log_warning("%d descriptors were passed to us that are no daemon's before "
+                                    "us; they are closed",
+                                    n);
                 return drop_all(names, n);
         }
 
-        r = state_log_open(fd, &l.log);
+        r = state_log_open(fd, &l.log, &why);
         if (r < 0)
                 (void) fd_close(fd);
         else if (!state_log_has(l.log, "daemon") && has_workers(&l))
-                r = -EBADMSG; /* it is written before the first of them is started */
+                r = why_say(&why, -EBADMSG, "it has no record of a daemon, and there are workers");
         if (r < 0) {
-                log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
-                         "Cannot go on where the daemon before stopped: %s", legacy_error_text(r));
                 *ret = l;
                 l = (Legacy){ 0 };
-                return r;
+                return legacy_give_up(r, why);
         }
 
         if (!state_log_has(l.log, "daemon")) {

@@ -25,7 +25,8 @@
 #define VARIABLE     "REUSEPORTD_STATE" /* "FD:PID" */
 #define FDS_MAX      1000000U
 #define CHECK_OPTION "--can-adopt"
-#define WHY_SIZE     512U
+#define WHY_SIZE     1024U
+#define ANSWER_SIZE  512U
 
 struct Reexec {
         Manager *manager;
@@ -34,16 +35,18 @@ struct Reexec {
         sd_event_source *idle;  /* after each turn of the loop */
         sd_event_source *timer; /* it takes too long */
         Errand *check;
+        int answer_fd; /* what the other program says against it: its standard output */
         bool is_checked;
 };
 
 /* May be the caller's end. */
 static void refuse(Reexec *x, const char *why) {
         ReexecHandler handler = x->handler;
+        Manager *m = x->manager;
         void *userdata = x->userdata;
 
         log_note(LOG_ERR, MESSAGE_REEXEC_REFUSED, "Not executed anew, all goes on: %s", why);
-        x->manager->reexec = reexec_free(x);
+        m->reexec = reexec_free(x);
         handler(why, userdata);
 }
 
@@ -70,9 +73,55 @@ static int set_variable(int fd) {
         return setenv(VARIABLE, text, /* overwrite= */ 1) < 0 ? -errno : 0;
 }
 
+/* A descriptor that is no object's. */
+typedef struct OtherFd {
+        const char *name;
+        int fd;
+} OtherFd;
+
+/* Writes the record "fds", which says under which numbers a successor finds all that have names.
+ *
+ * @ret_fds  all of them, the caller's list
+ *
+ * Returns 0 or a negative errno. */
+static int write_fds(State *st, const OtherFd *others, size_t n_others, int **ret_fds,
+                     size_t *ret_n_fds) {
+        _cleanup_free_ int *fds = calloc(st->n_fds + n_others, sizeof(int));
+        json_t *object = json_object();
+        size_t n = 0;
+        int r = fds && object ? 0 : -ENOMEM;
+
+        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++) {
+                char name[STATE_NAME_SIZE];
+
+                if (st->names[fd] == 0)
+                        continue;
+                state_unpack_name(st->names[fd], name);
+                if (json_object_get(object, name)) /* the same open file */
+                        continue;
+                r = state_put_json(object, name, json_integer((json_int_t) fd));
+                fds[n++] = (int) fd;
+        }
+        for (size_t i = 0; i < n_others && r >= 0; i++) {
+                r = state_put_json(object, others[i].name, json_integer(others[i].fd));
+                fds[n++] = others[i].fd;
+        }
+        if (r < 0) {
+                json_decref(object);
+                return r;
+        }
+
+        r = state_put(st, "fds", object);
+        if (r < 0)
+                return r;
+        *ret_fds = TAKE_PTR(fds);
+        *ret_n_fds = n;
+        return 0;
+}
+
 /* Returns only if it fails, with a negative errno, and then all is as it was. */
 static int become(Manager *m) {
-        const StateFd others[] = {
+        const OtherFd others[] = {
                 { REEXEC_LOCK, m->lock_fd },
                 { REEXEC_CONTROL, m->bus->fd },
         };
@@ -82,7 +131,7 @@ static int become(Manager *m) {
 
         r = state_write_all(m->state);
         if (r >= 0)
-                r = state_write_fds(m->state, others, ELEMENTS_OF(others), &fds, &n_fds);
+                r = write_fds(m->state, others, ELEMENTS_OF(others), &fds, &n_fds);
         if (r >= 0)
                 r = set_variable(log_fd);
         if (r >= 0)
@@ -124,9 +173,17 @@ static void execute(Reexec *x) {
 
 /* ---- the way there ---- */
 
+/* A line; "" if it says nothing there, as one that is not ours. */
+static void read_answer(int fd, char *ret, size_t size_bytes) {
+        ssize_t n = pread(fd, ret, size_bytes - 1, 0);
+
+        ret[n > 0 ? n : 0] = '\0';
+        ret[strcspn(ret, "\n")] = '\0';
+}
+
 static void on_checked(ErrandResult result, const char *how, void *userdata) {
         Reexec *x = userdata;
-        char why[WHY_SIZE];
+        char why[WHY_SIZE], answer[ANSWER_SIZE];
 
         x->check = errand_free(x->check);
         if (result == ERRAND_OK) {
@@ -134,8 +191,14 @@ static void on_checked(ErrandResult result, const char *how, void *userdata) {
                 return;
         }
 
-        snprintf(why, sizeof(why), "%s cannot go on from our state: it %s; the log says more",
-                 x->manager->program, how);
+        read_answer(x->answer_fd, answer, sizeof(answer));
+        if (answer[0])
+                snprintf(why, sizeof(why), "%s cannot go on from our state: %s",
+                         x->manager->program, answer);
+        else
+                snprintf(why, sizeof(why),
+                         "%s cannot go on from our state: it %s; the log may say more",
+                         x->manager->program, how);
         refuse(x, why);
 }
 
@@ -151,11 +214,11 @@ static int check(Reexec *x) {
                 .fds = fds,
                 .n_fds = ELEMENTS_OF(fds),
                 .stdin_fd = null,
-                .stdout_fd = STDERR_FILENO,
+                .stdout_fd = x->answer_fd,
                 .stderr_fd = STDERR_FILENO,
                 .death_signal = SIGKILL,
         };
-        int r = null < 0 ? -errno : state_write_all(m->state);
+        int r = null < 0 ? -errno : x->answer_fd < 0 ? x->answer_fd : state_write_all(m->state);
 
         return r < 0 ? r
                      : errand_new_by_plan(m->event, &plan, CHECK_USEC, on_checked, x, &x->check,
@@ -206,6 +269,7 @@ int reexec_new(Manager *m, ReexecHandler handler, void *userdata, char **reterr_
         x->manager = m;
         x->handler = handler;
         x->userdata = userdata;
+        x->answer_fd = fd_open_memory("reuseportd-answer");
         r = sd_event_add_post(m->event, &x->idle, on_idle, x);
         if (r >= 0)
                 r = timer_arm(m->event, &x->timer, WAIT_USEC, on_timer, x);
@@ -223,6 +287,7 @@ Reexec *reexec_free(Reexec *x) {
         x->idle = sd_event_source_disable_unref(x->idle);
         x->timer = timer_disarm(x->timer);
         x->check = errand_free(x->check);
+        x->answer_fd = fd_close(x->answer_fd);
         free(x);
         return NULL;
 }
@@ -234,19 +299,13 @@ int reexec_check_state(int fd) {
         _cleanup_free_ char *why = NULL;
         int r;
 
-        r = state_log_open(fd, &legacy.log);
+        r = state_log_open(fd, &legacy.log, &why);
         if (r >= 0)
                 r = legacy_check(&legacy, &why);
-        if (r >= 0)
-                return EXIT_SUCCESS;
+        if (r < 0)
+                printf("%s\n", why ?: reuse_strerror(r));
 
-        fprintf(stderr, "reuseportd: %s\n",
-                why                     ? why
-                : r == -EBADMSG         ? "the state is damaged"
-                : r == -EPERM           ? "the state is another user's"
-                : r == -EPROTONOSUPPORT ? "the state is written in another way than ours"
-                                        : strerror(-r));
-        return EXIT_FAILURE;
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* "FD:PID", of which the pid must be ours: else somebody's child has inherited it. */
@@ -298,6 +357,7 @@ static int take_fds(Legacy *l) {
 
 int legacy_from_exec(Legacy *ret) {
         _cleanup_(legacy_done) Legacy l = { 0 };
+        _cleanup_free_ char *why = NULL;
         int r, fd = -EBADF;
 
         r = read_variable(&fd);
@@ -306,14 +366,11 @@ int legacy_from_exec(Legacy *ret) {
 
         r = set_cloexec(fd, true);
         if (r >= 0)
-                r = state_log_open(fd, &l.log);
+                r = state_log_open(fd, &l.log, &why);
         if (r >= 0)
                 r = take_fds(&l);
-        if (r < 0) {
-                log_error("The state that we should go on from cannot be read: %s",
-                          reuse_strerror(r));
-                return r;
-        }
+        if (r < 0)
+                return legacy_give_up(r, why);
 
         l.is_from_exec = true;
         *ret = l;

@@ -34,5 +34,5 @@ int reexec_new(Manager *m, ReexecHandler handler, void *userdata, char **reterr_
 Reexec *reexec_free(Reexec *x);
 DEFINE_CLEANUP(Reexec, reexec_free)
 
-/* What main() does for --can-adopt: tells on standard error why not.  Returns the exit code. */
+/* What main() does for --can-adopt: tells on standard output why not, "it …".  Returns the exit code. */
 int reexec_check_state(int fd);

@@ -256,7 +256,12 @@ static int load_taker(Adoption *a, const json_t *from, Endpoint *e) {
         if (unit)
                 return taker_add_unit(e, unit);
         fd = adoption_take_fd(a, name);
-        return fd < 0 ? fd : taker_add_process(e, (pid_t) pid, fd);
+        if (fd < 0)
+                return fd;
+        r = taker_add_process(e, (pid_t) pid, fd);
+        if (r < 0)
+                state_release_fd(a->state, fd); /* closed, and the next of that number is another */
+        return r;
 }
 
 int state_endpoint_load_takers(Adoption *a, const json_t *from, Endpoint *e) {

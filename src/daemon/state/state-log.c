@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,19 +14,29 @@
 
 #include "base/fd.h"
 #include "daemon/state/crash-point.h"
+#include "daemon/why.h"
+#include "reuse/reuseport.h"
 
 #define MAGIC     "reuseport-state"
 #define HALF_SIZE (UINT64_C(1) << 40) /* sparse: never reached */
 #define FIRST     UINT64_C(4096)
 #define ALIGNMENT 8U
 
-/* At the beginning of the file.  Only @half is ever written again. */
+/* At the beginning of the file. */
+typedef struct FileMark {
+        uint64_t half;    /* 0 or 1 */
+        uint64_t n_whole; /* the sequence of the last record, or less */
+} FileMark;
+
+/* Only @mark is ever written again; one that has no @n_whole is as good. */
 typedef struct FileHead {
         char magic[16];
         uint32_t version;
         uint32_t unused;
-        uint64_t half; /* 0 or 1 */
+        FileMark mark;
 } FileHead;
+
+#define HEAD_SIZE_MIN offsetof(FileHead, mark.n_whole)
 
 /* Before each record; key and text follow, without a NUL.  No text: there is no such key any more. */
 typedef struct RecordHead {
@@ -218,34 +230,75 @@ static int read_next(StateLog *l) {
         return 1;
 }
 
-static int check_file(int fd, FileHead *ret) {
+/* All of it, or what there was before it had its last field. */
+static int read_head(int fd, FileHead *ret) {
+        int r;
+
+        *ret = (FileHead){ 0 };
+        r = read_at(fd, ret, HEAD_SIZE_MIN, 0);
+        if (r < 0)
+                return r;
+
+        r = read_at(fd, &ret->mark.n_whole, sizeof(ret->mark.n_whole), HEAD_SIZE_MIN);
+        return r == -EBADMSG ? 0 : r;
+}
+
+static int check_file(int fd, FileHead *ret, char **reterr_why) {
         struct stat st;
         int r;
 
         if (fstat(fd, &st) < 0)
-                return -errno;
+                return why_say(reterr_why, -errno, "it cannot be looked at: %s", strerror(errno));
         if (!S_ISREG(st.st_mode) || fcntl(fd, F_GET_SEALS) < 0) /* no memfd */
-                return -EBADMSG;
+                return why_say(reterr_why, -EBADMSG, "it is no file in memory");
         if (st.st_uid != geteuid())
-                return -EPERM;
+                return why_say(reterr_why, -EPERM, "it is of uid %u, and we run as uid %u",
+                               st.st_uid, geteuid());
 
-        r = read_at(fd, ret, sizeof(*ret), 0);
-        if (r < 0)
-                return r;
-        if (memcmp(ret->magic, MAGIC, sizeof(MAGIC)) != 0)
-                return -EBADMSG;
+        r = read_head(fd, ret);
+        if (r < 0 && r != -EBADMSG)
+                return why_say(reterr_why, r, "it cannot be read: %s", reuse_strerror(r));
+        if (r < 0 || memcmp(ret->magic, MAGIC, sizeof(MAGIC)) != 0)
+                return why_say(reterr_why, -EBADMSG,
+                               "it is damaged: it does not begin as one does");
         if (ret->version != STATE_LOG_VERSION)
-                return -EPROTONOSUPPORT;
+                return why_say(reterr_why, -EPROTONOSUPPORT,
+                               "it is written in format %" PRIu32
+                               ", and this reuseportd reads format %u",
+                               ret->version, STATE_LOG_VERSION);
+        if (ret->mark.half > 1)
+                return why_say(reterr_why, -EBADMSG,
+                               "it is damaged: it has two halves, and %" PRIu64 " is none",
+                               ret->mark.half);
 
-        return ret->half > 1 ? -EBADMSG : 0;
+        return 0;
 }
 
-int state_log_open(int fd, StateLog **ret) {
+/* Returns 0 when all that was whole once is read. */
+static int read_all(StateLog *l, uint64_t n_whole, char **reterr_why) {
+        int r;
+
+        do
+                r = read_next(l);
+        while (r > 0);
+        if (r < 0)
+                return why_say(reterr_why, r, "record %" PRIu64 ", at byte %" PRIu64 ": %s",
+                               l->sequence + 1, l->end, reuse_strerror(r));
+        if (l->sequence < n_whole)
+                return why_say(reterr_why, -EBADMSG,
+                               "it is damaged at byte %" PRIu64
+                               ": there was more, and it cannot be read",
+                               l->end);
+
+        return 0;
+}
+
+int state_log_open(int fd, StateLog **ret, char **reterr_why) {
         _cleanup_(state_log_freep) StateLog *l = NULL;
         FileHead head;
         int r;
 
-        r = check_file(fd, &head);
+        r = check_file(fd, &head, reterr_why);
         if (r < 0)
                 return r;
 
@@ -254,11 +307,9 @@ int state_log_open(int fd, StateLog **ret) {
                 return -ENOMEM;
 
         l->fd = fd;
-        l->half = head.half;
+        l->half = head.mark.half;
         l->end = begin_of(l->half);
-        do
-                r = read_next(l);
-        while (r > 0);
+        r = read_all(l, head.mark.n_whole, reterr_why);
         if (r < 0) {
                 l->fd = -EBADF; /* still the caller's */
                 return r;
@@ -365,12 +416,19 @@ static void punch(const StateLog *l, uint64_t half, uint64_t size) {
                          (off_t) size);
 }
 
+/* Says what counts. */
+static int write_mark(const StateLog *l, uint64_t half, uint64_t sequence) {
+        FileMark mark = { .half = half, .n_whole = sequence };
+        struct iovec part = { &mark, sizeof(mark) };
+
+        return write_at(l->fd, &part, 1, offsetof(FileHead, mark));
+}
+
 /* Copies what is true to the other half.  A failure leaves all as it was. */
 static int compact(StateLog *l) {
         uint64_t half = 1 - l->half, before = l->half, used = l->end - begin_of(l->half);
         uint64_t offset = begin_of(half), sequence = l->sequence;
         _cleanup_free_ uint64_t *offsets = calloc(l->n_entries + 1, sizeof(uint64_t));
-        struct iovec flip = { &half, sizeof(half) };
         int r = offsets ? 0 : -ENOMEM;
 
         for (size_t i = 0; i < l->n_entries && r >= 0; i++) {
@@ -384,13 +442,13 @@ static int compact(StateLog *l) {
                 offset += size_of_entry(e);
         }
         if (r >= 0)
-                r = write_at(l->fd, &flip, 1, offsetof(FileHead, half));
+                r = write_mark(l, half, sequence);
         if (r < 0)
                 return r;
 
         for (size_t i = 0; i < l->n_entries; i++)
                 l->entries[i].offset = offsets[i];
-        l->half = 1 - before;
+        l->half = half;
         l->end = offset;
         l->sequence = sequence;
         punch(l, before, used);
@@ -415,6 +473,7 @@ static int append(StateLog *l, const char *key, const char *text) {
         l->sequence++;
         note(l, key, l->end, (uint32_t) text_size);
         l->end += size_of_record(strlen(key), text_size);
+        (void) write_mark(l, l->half, l->sequence); /* one that is too low is true, too */
 
         /* If that fails the file grows on, and the next one tries again. */
         if (state_log_n_garbage(l) > STATE_GARBAGE_MIN && state_log_n_garbage(l) > l->n_live)

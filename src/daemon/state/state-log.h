@@ -5,7 +5,11 @@
  * A record is written whole behind the last one, and counts when its checksum does: whoever is killed in
  * the middle leaves a torn tail, which nobody reads.  The last record of a key is what is true.  When
  * more is out of date than is true, what is true is copied to the other half of the file, which is sparse,
- * and one write of eight bytes says that that half counts.
+ * and one small write says that that half counts.
+ *
+ * How many records are whole is written after each, so that a torn tail differs from damage: of what was
+ * whole once every byte counts, and who finds less than that has the past before him, not the truth.  One
+ * that does not know of that number leaves it lower than it is; then what cannot be read is a tail.
  *
  * The cost of a change is that of its own text, however much else there is. */
 
@@ -29,11 +33,12 @@ int state_log_new(StateLog **ret);
 
 /* One that somebody left.
  *
- * @fd  taken on success
+ * @fd          taken on success
+ * @reterr_why  what is wrong with it, and where: "it …", the caller's; NULL: no memory
  *
  * Returns 0; -EBADMSG: it is none, or damaged; -EPROTONOSUPPORT: of another version; -EPERM: of another
  * user; another negative errno. */
-int state_log_open(int fd, StateLog **ret);
+int state_log_open(int fd, StateLog **ret, char **reterr_why);
 StateLog *state_log_free(StateLog *l);
 DEFINE_CLEANUP(StateLog, state_log_free)
 

@@ -135,19 +135,5 @@ void state_abandon(State *st);
 /* Writes everything anew, and removes Settings that nobody stands on any more.  Returns 0 or a negative errno. */
 int state_write_all(State *st);
 
-/* A descriptor that is no object's. */
-typedef struct StateFd {
-        const char *name;
-        int fd;
-} StateFd;
-
-/* Writes the record "fds", which says under which numbers a successor by exec finds all that have names.
- *
- * @ret_fds  all of them, the caller's list
- *
- * Returns 0 or a negative errno. */
-int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret_fds,
-                    size_t *ret_n_fds);
-
 /* Puts a record.  @object is taken always; NULL is -ENOMEM.  Returns 0 or a negative errno. */
 int state_put(State *st, const char *key, json_t *object);

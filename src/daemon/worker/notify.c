@@ -32,6 +32,7 @@ struct Notify {
         bool is_obeyed;         /* what the next message says of the store was done */
         bool is_waiting;        /* and is not yet where it should be: it is not read */
         uint64_t n_refused;
+        bool is_left; /* the path is not ours to remove */
 };
 
 static void update_source(const Notify *n) {
@@ -170,13 +171,8 @@ static int bind_to(const char *path, uid_t uid) {
         return TAKE_FD(fd);
 }
 
-int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
-        int fd = bind_to(path, uid);
-
-        return fd < 0 ? fd : notify_adopt(event, path, fd, ret);
-}
-
-int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
+/* @fd  taken always */
+static int make(sd_event *event, const char *path, int fd, bool is_ours, Notify **ret) {
         _cleanup_(notify_freep) Notify *n = NULL;
         int r;
 
@@ -187,6 +183,7 @@ int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
         }
 
         n->event = event;
+        n->is_left = !is_ours;
         n->fd = fd;
         n->path = strdup(path);
         if (!n->path)
@@ -204,8 +201,23 @@ int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
         if (r < 0)
                 return r;
 
+        n->is_left = false;
         *ret = TAKE_PTR(n);
         return 0;
+}
+
+int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret) {
+        int fd = bind_to(path, uid);
+
+        return fd < 0 ? fd : make(event, path, fd, /* is_ours= */ true, ret);
+}
+
+int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret) {
+        return make(event, path, fd, /* is_ours= */ false, ret);
+}
+
+void notify_leave(Notify *n) {
+        n->is_left = true;
 }
 
 void notify_give(Notify *n, Worker *worker) {
@@ -219,7 +231,7 @@ Notify *notify_free(Notify *n) {
         n->source = sd_event_source_disable_unref(n->source);
         n->pause = timer_disarm(n->pause);
         n->fd = fd_close(n->fd);
-        if (n->path)
+        if (n->path && !n->is_left)
                 (void) unlink(n->path);
         free(n->path);
         free(n);

@@ -24,13 +24,16 @@ typedef struct Worker Worker;
  * nobody's what comes is dropped.  Returns 0 or a negative errno. */
 int notify_open(sd_event *event, const char *path, uid_t uid, Notify **ret);
 
-/* The same with a socket that is there already.
+/* The same with a socket that is there already, and whose path stays if this fails.
  *
  * @fd  taken always */
 int notify_adopt(sd_event *event, const char *path, int fd, Notify **ret);
 
 /* From now on each message is reported to worker_on_message(), which must not free the worker. */
 void notify_give(Notify *n, Worker *worker);
+
+/* From now on notify_free() leaves the path, which is somebody else's to go on with. */
+void notify_leave(Notify *n);
 
 /* Removes the path as well. */
 Notify *notify_free(Notify *n);

@@ -517,6 +517,8 @@ Worker *worker_free(Worker *w) {
         w->readiness = readiness_free(w->readiness);
         if (w->notify)
                 state_release_fd(worker_record(w), notify_fd(w->notify));
+        if (w->notify && w->generation->service->manager->is_adopting)
+                notify_leave(w->notify); /* it still speaks there */
         w->notify = notify_free(w->notify);
         w->commands = worker_commands_free(w->commands);
         w->build = build_unref(w->build);
