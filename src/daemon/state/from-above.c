@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/state/adoption.h"
+#include "daemon/state/again.h"
 #include "daemon/why.h"
 
 static int take_all(char *const *names, int n, Legacy *l) {
