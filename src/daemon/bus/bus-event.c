@@ -49,7 +49,7 @@ void bus_event_publish(Bus *b, BusEvent *e) {
 
         TAILQ_FOREACH(c, &b->clients, others)
                 if (bus_client_wants_signals(c) && send_event(c, e) < 0)
-                        log_debug("An event could not be sent to pid %d", (int) c->pid);
+                        bus_client_has_missed(c);
         bus_public_send_event(b->public, e);
 }
 
@@ -83,14 +83,22 @@ static void emit_properties(Bus *b, const Service *s, char **names) {
         _cleanup_free_ char *path = NULL;
         BusClient *c;
 
-        if (sd_bus_path_encode(BUS_SERVICES_PATH, s->settings->name, &path) < 0)
-                return;
+        (void) sd_bus_path_encode(BUS_SERVICES_PATH, s->settings->name, &path);
+        TAILQ_FOREACH(c, &b->clients, others)
+                if (bus_client_wants_signals(c) &&
+                    (!path ||
+                     sd_bus_emit_properties_changed_strv(c->peer, path, BUS_SERVICE, names) < 0))
+                        bus_client_has_missed(c);
+        if (path)
+                bus_public_emit_properties(b->public, path, names);
+}
+
+static void drop_subscribers(Bus *b) {
+        BusClient *c;
 
         TAILQ_FOREACH(c, &b->clients, others)
-                if (bus_client_wants_signals(c))
-                        (void) sd_bus_emit_properties_changed_strv(c->peer, path, BUS_SERVICE,
-                                                                   names);
-        bus_public_emit_properties(b->public, path, names);
+                if (c->is_subscribed)
+                        bus_client_has_missed(c);
 }
 
 static void tell_service(Bus *b, Service *s) {
@@ -100,8 +108,10 @@ static void tell_service(Bus *b, Service *s) {
 
         if (!s->told) {
                 s->told = calloc(1, sizeof(*s->told));
-                if (!s->told)
+                if (!s->told) {
+                        drop_subscribers(b);
                         return;
+                }
                 *s->told = (ServiceSummary){ .state = SERVICE_STATE_INVALID, .color = "" };
         }
         if (service_summary_equal(&now, s->told))
@@ -140,8 +150,10 @@ void bus_on_service_changed(Bus *b, Service *s) {
                 return;
 
         s->is_untold = true;
-        if (!b->flush && sd_event_add_defer(b->manager->event, &b->flush, on_flush, b) < 0)
+        if (!b->flush && sd_event_add_defer(b->manager->event, &b->flush, on_flush, b) < 0) {
+                drop_subscribers(b);
                 return;
+        }
         (void) sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
 }
 
