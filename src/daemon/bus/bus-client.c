@@ -47,10 +47,6 @@ static void doom(BusClient *c, const char *why) {
         (void) sd_event_source_set_time_relative(c->timer, 0);
 }
 
-void bus_client_has_missed(BusClient *c) {
-        doom(c, "there was no memory to tell it what has happened");
-}
-
 bool bus_client_wants_signals(BusClient *c) {
         if (!c->is_subscribed)
                 return false;

@@ -50,7 +50,3 @@ DEFINE_CLEANUP(BusClient, bus_client_free)
 
 /* Whether it wants signals and can take one more; one that cannot is dropped. */
 bool bus_client_wants_signals(BusClient *c);
-
-/* A signal could not be sent to it: it is dropped, so that it comes back and asks instead of waiting for what was
- * told already. */
-void bus_client_has_missed(BusClient *c);

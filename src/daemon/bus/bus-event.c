@@ -14,6 +14,7 @@
 #include "daemon/bus/bus-public.h"
 #include "daemon/manager.h"
 #include "daemon/service/service-summary.h"
+#include "daemon/timer.h"
 
 const BusEvent *bus_event_find(const Bus *b, uint64_t sequence) {
         const BusEvent *e = &b->events[sequence % BUS_EVENTS_MAX];
@@ -37,6 +38,23 @@ static int send_event(BusClient *c, const BusEvent *e) {
         return r < 0 ? r : sd_bus_send(c->peer, m, NULL);
 }
 
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Bus *b = userdata;
+
+        for (size_t i = 0; i < b->manager->n_services; i++)
+                b->manager->services[i]->is_untold = true;
+        b->tells_again = true;
+        (void) sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* Somebody has missed something for want of memory, and may wait for just that: in a moment how everything is
+ * now is told once more. */
+static void tell_again(Bus *b) {
+        if (!b->again || timer_deadline(b->again) == USEC_INFINITY)
+                (void) timer_arm(b->manager->event, &b->again, BUS_PAUSE_USEC, on_again, b);
+}
+
 void bus_event_publish(Bus *b, BusEvent *e) {
         BusEvent *kept = &b->events[(b->sequence + 1) % BUS_EVENTS_MAX];
         struct timespec now;
@@ -48,8 +66,8 @@ void bus_event_publish(Bus *b, BusEvent *e) {
         *kept = *e;
 
         TAILQ_FOREACH(c, &b->clients, others)
-                if (bus_client_wants_signals(c) && send_event(c, e) < 0)
-                        bus_client_has_missed(c);
+                if (bus_client_wants_signals(c) && send_event(c, e) == -ENOMEM)
+                        tell_again(b);
         bus_public_send_event(b->public, e);
 }
 
@@ -86,22 +104,14 @@ static void emit_properties(Bus *b, const Service *s, char **names) {
         (void) sd_bus_path_encode(BUS_SERVICES_PATH, s->settings->name, &path);
         TAILQ_FOREACH(c, &b->clients, others)
                 if (bus_client_wants_signals(c) &&
-                    (!path ||
-                     sd_bus_emit_properties_changed_strv(c->peer, path, BUS_SERVICE, names) < 0))
-                        bus_client_has_missed(c);
+                    (!path || sd_bus_emit_properties_changed_strv(c->peer, path, BUS_SERVICE,
+                                                                  names) == -ENOMEM))
+                        tell_again(b);
         if (path)
                 bus_public_emit_properties(b->public, path, names);
 }
 
-static void drop_subscribers(Bus *b) {
-        BusClient *c;
-
-        TAILQ_FOREACH(c, &b->clients, others)
-                if (c->is_subscribed)
-                        bus_client_has_missed(c);
-}
-
-static void tell_service(Bus *b, Service *s) {
+static void tell_service(Bus *b, Service *s, bool is_again) {
         ServiceSummary now = service_summarize(s);
         BusEvent e = { .type = "service", .generation = now.generation, .color = now.color };
         char *names[9];
@@ -109,12 +119,12 @@ static void tell_service(Bus *b, Service *s) {
         if (!s->told) {
                 s->told = calloc(1, sizeof(*s->told));
                 if (!s->told) {
-                        drop_subscribers(b);
+                        tell_again(b);
                         return;
                 }
                 *s->told = (ServiceSummary){ .state = SERVICE_STATE_INVALID, .color = "" };
         }
-        if (service_summary_equal(&now, s->told))
+        if (service_summary_equal(&now, s->told) && !is_again)
                 return;
 
         list_changes(s->told, &now, names);
@@ -128,18 +138,21 @@ static void tell_service(Bus *b, Service *s) {
                 (void) snprintf(e.detail, sizeof(e.detail), "%u of %u workers are ready",
                                 now.n_ready, now.n_wanted);
         bus_event_publish(b, &e);
-        emit_properties(b, s, names);
+        if (names[0])
+                emit_properties(b, s, names);
 }
 
 static int on_flush(sd_event_source *source, void *userdata) {
         Bus *b = userdata;
         Manager *m = b->manager;
+        bool is_again = b->tells_again;
 
+        b->tells_again = false;
         for (size_t i = 0; i < m->n_services; i++) {
                 if (!m->services[i]->is_untold)
                         continue;
                 m->services[i]->is_untold = false;
-                tell_service(b, m->services[i]);
+                tell_service(b, m->services[i], is_again);
         }
 
         return 0;
@@ -151,7 +164,7 @@ void bus_on_service_changed(Bus *b, Service *s) {
 
         s->is_untold = true;
         if (!b->flush && sd_event_add_defer(b->manager->event, &b->flush, on_flush, b) < 0) {
-                drop_subscribers(b);
+                tell_again(b);
                 return;
         }
         (void) sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
