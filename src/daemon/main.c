@@ -271,13 +271,13 @@ static int find_legacy(const Options *options, Legacy *ret) {
  *
  * Returns the exit code. */
 static int go_on(const Options *options, const ManagerOptions *manager_options, int found,
-                 Legacy *legacy) {
+                 Legacy *legacy, Again *again) {
         _cleanup_(manager_freep) Manager *manager = NULL;
         _cleanup_(leftover_freep) Leftover *leftover = NULL;
         int r = found;
 
         if (!legacy->is_from_exec)
-                (void) leftover_new(legacy, &leftover); /* without it, it is only not waited */
+                (void) leftover_new(legacy, &leftover); /* the same */
         if (r > 0)
                 r = resume(options, manager_options, legacy, &manager);
         legacy_done(legacy);
@@ -287,7 +287,7 @@ static int go_on(const Options *options, const ManagerOptions *manager_options, 
         }
 
         manager = manager_free(manager);
-        return leftover_wait(leftover, r);
+        return leftover_wait(leftover, again, r);
 }
 
 static bool wants_keeper(const DaemonSettings *s) {
@@ -295,10 +295,29 @@ static bool wants_keeper(const DaemonSettings *s) {
                (s->fd_store == FD_STORE_KEEPER || (s->fd_store == FD_STORE_AUTO && getpid() == 1));
 }
 
+/* @settings  taken always
+ *
+ * Returns 0 or a negative errno, which is logged. */
+static int begin(const Options *options, const ManagerOptions *manager_options, Settings *settings,
+                 Manager **ret) {
+        int r;
+
+        r = manager_new(settings, manager_options, ret);
+        if (r < 0) {
+                (void) settings_unref(settings);
+                return r;
+        }
+
+        (*ret)->has_own_log_level = options->log_level >= 0;
+        (*ret)->has_own_log_target = options->log_target >= 0;
+        return manager_start(*ret);
+}
+
 int main(int argc, char *argv[]) {
         _cleanup_(manager_freep) Manager *manager = NULL;
         _cleanup_(settings_unrefp) Settings *settings = NULL;
         _cleanup_(legacy_done) Legacy legacy = { 0 };
+        _cleanup_(again_freep) Again *again = NULL;
         _cleanup_free_ char *program = find_program();
         ManagerOptions manager_options;
         Options options;
@@ -312,9 +331,10 @@ int main(int argc, char *argv[]) {
 
         manager_options = (ManagerOptions){ options.control, program, argv };
         if (!options.only_check && !options.only_print) {
+                (void) again_new(&again); /* without it, it is only not waited */
                 r = find_legacy(&options, &legacy);
                 if (r != 0)
-                        return go_on(&options, &manager_options, r, &legacy);
+                        return go_on(&options, &manager_options, r, &legacy, again);
         }
 
         if (read_settings(&options, &settings, &status) > 0)
@@ -328,16 +348,10 @@ int main(int argc, char *argv[]) {
                 return keeper_run(argv, store_max);
         }
 
-        r = manager_new(settings, &manager_options, &manager);
-        if (r < 0)
-                return EXIT_FAILURE;
-        (void) TAKE_PTR(settings); /* the manager's now */
-        manager->has_own_log_level = options.log_level >= 0;
-        manager->has_own_log_target = options.log_target >= 0;
+        r = begin(&options, &manager_options, TAKE_PTR(settings), &manager);
+        if (r >= 0)
+                return run(&manager);
 
-        r = manager_start(manager);
-        if (r < 0)
-                return EXIT_FAILURE;
-
-        return run(&manager);
+        manager = manager_free(manager);
+        return again_after_failed_start(again, legacy.has_failed);
 }

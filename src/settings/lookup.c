@@ -172,11 +172,11 @@ static int ask_system(int fd, const void *userdata) {
 /* ---- in the parent --------------------------------------------------------------------------- */
 
 static const AnswerHead *head_of(const Item *i) {
-        return (const AnswerHead *) i->answer.bytes;
+        return (const void *) i->answer.bytes;
 }
 
 static const gid_t *groups_of(const Item *i) {
-        return (const gid_t *) (i->answer.bytes + sizeof(AnswerHead));
+        return (const void *) (i->answer.bytes + sizeof(AnswerHead));
 }
 
 static const char *name_of(const Item *i) {

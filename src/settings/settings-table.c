@@ -105,15 +105,16 @@ static const SettingRow daemon_rows[] = {
                         .kind = &value_kind_integer,
                         .offset = offsetof(DaemonSettings, store_max),
                         .min = 16,
-                        .max = 100000,
+                        .max = STORE_MAX_MAX,
                         .default_text = "1000",
                         .applies = APPLIES_NOW,
                         .help = "How many descriptors are left there at most: listening sockets of two "
                                 "banks, for each worker of two generations a process and a notify "
                                 "socket, and for each service what its workers may store "
                                 "(fd_store_max).  A configuration that needs more is refused where "
-                                "there is a store.\nsystemd 252 takes a second for the first thousand, and more for "
-                                "each that follows.",
+                                "there is a store.\nTheir names must fit into one variable of the "
+                                "environment, hence the limit.  systemd 252 takes a second for the "
+                                "first thousand, and more for each that follows.",
         },
 };
 

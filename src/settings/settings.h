@@ -21,8 +21,10 @@
 #include "base/log.h"
 #include "reuse/reuseport.h"
 
-#define WORKERS_MAX      512U
-#define STORED_FDS_MAX   4096  /* of one service */
+#define WORKERS_MAX    512U
+#define STORED_FDS_MAX 4096 /* of one service */
+#define STORE_MAX_MAX \
+        14000 /* names of nine bytes in LISTEN_FDNAMES, a variable of 128 KiB at most */
 #define HTTP_PATH_LENGTH 1024U /* of a health check */
 
 /* An integer that was not said and has no default: inherited. */

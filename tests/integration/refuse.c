@@ -4,7 +4,8 @@
  *
  * CALL is a name of syscalls(2), or "spawn": clone() with CLONE_VFORK alone, as reuseportd starts its workers;
  * its reading of the settings and the C library's threads are not hit.  "ipv6" and "sock-diag" are sockets of
- * that kind, "dupfd-query" is F_DUPFD_QUERY.  ERROR is a number. */
+ * that kind, "dupfd-query" is F_DUPFD_QUERY, "pidfd-info" is PIDFD_GET_INFO; "attach-cbpf" and "peer-pidfd" are
+ * the socket options.  ERROR is a number. */
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +35,17 @@ static int add_rule(scmp_filter_ctx filter, const char *name, unsigned error) {
         if (strcmp(name, "dupfd-query") == 0)
                 return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(fcntl), 1,
                                         SCMP_A1(SCMP_CMP_EQ, 1027));
+
+        if (strcmp(name, "pidfd-info") == 0)
+                return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(ioctl), 1,
+                                        SCMP_A1(SCMP_CMP_EQ, _IOWR(0xff, 11, char[64])));
+        if (strcmp(name, "attach-cbpf") == 0)
+                return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(setsockopt), 2,
+                                        SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET),
+                                        SCMP_A2(SCMP_CMP_EQ, SO_ATTACH_REUSEPORT_CBPF));
+        if (strcmp(name, "peer-pidfd") == 0)
+                return seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), SCMP_SYS(getsockopt), 2,
+                                        SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, 77));
 
         call = seccomp_syscall_resolve_name(name);
         return call == __NR_SCMP_ERROR ? -ENOSYS

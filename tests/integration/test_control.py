@@ -324,7 +324,7 @@ def test_kill_reaches_every_worker(house):
 def test_connections_are_counted(house):
     daemon = house.run(toy())
     wait_state(daemon, "running")
-    requests = [Request(8080, "/sleep/800") for _ in range(3)]
+    requests = [Request(8080, "/sleep/2000") for _ in range(3)]
     for request in requests:
         request.wait_sent()
     assert daemon.ask("status", "site")["connections"] == {"blue": 3}

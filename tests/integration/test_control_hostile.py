@@ -187,7 +187,7 @@ def test_one_that_does_not_read_is_read_no_further(house):
 
 
 def test_a_subscriber_that_does_not_read_is_dropped(house):
-    daemon = house.run(toy(service='restart_delay = "1ms";', workers=8))
+    daemon = house.run(toy(service='restart_delay = "1ms"; restart_max_delay = "1ms";', workers=48))
     daemon.ctl("wait", "site", "--for=running")
     with authenticate(connect(daemon)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)

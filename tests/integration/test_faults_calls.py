@@ -65,6 +65,10 @@ class Calls:
     def _get(self, place):
         return struct.unpack_from("Q", self.room, 8 * place)[0]
 
+    def choose(self, *names):
+        """Only these are counted from now on."""
+        self._put(4, sum(1 << self.names.index(name) for name in names))
+
     def only(self, pid):
         self._put(5, pid)
 
@@ -99,10 +103,14 @@ def config(house, switch="", store="none"):
     return house.write(ONE.replace("@SWITCH@", switch).replace("@STORE@", store))
 
 
+def spread(n, many):
+    """So many of n calls, or a few more."""
+    return range(1, n + 1, max(1, n // many))
+
+
 def sample(n, normal):
     """Which of n calls fail: all with --long."""
-    normal = count(normal, n)
-    return range(1, n + 1, max(1, n // normal)) if n > normal else range(1, n + 1)
+    return spread(n, count(normal, n)) if n else ()
 
 
 def is_whole(daemon, what):
@@ -148,7 +156,7 @@ def test_f7_f9_a_start_with_calls_that_fail_fails_whole_or_succeeds(house, calls
     n = attempt(NEVER)
     for k in sample(n, normal=10):
         attempt(k)
-    for k in sample(n, normal=2):
+    for k in spread(n, count(2, 10)):
         attempt(k, FOR_EVER)
     show(f"{n} calls, each failed: exit codes {results}")
     assert results[0] > 1 and results[1] > 0, results
@@ -195,7 +203,7 @@ def test_f7_f9_what_meets_calls_that_fail_goes_on_or_is_refused_whole(house, cal
     n = attempt(NEVER)
     for k in sample(n, normal=5):
         attempt(k)
-    for k in sample(n, normal=1):
+    for k in spread(n, count(1, 10)) if n else ():
         attempt(k, FOR_EVER)
     config(house, store=store)
     assert daemon.ctl("reload").returncode == 0
@@ -257,6 +265,34 @@ def test_f9_what_is_left_above_is_true_after_each_call_that_failed(house, calls,
     for k in sample(n, normal=4):
         attempt(k)
     show(f"{n} calls of a deploy, each failed, and the daemon killed: exit codes {results}")
+    assert kept.stop() == 0
+
+
+@pytest.mark.parametrize("calls", ["EIO"], indirect=True)
+def test_f9_what_could_not_be_left_above_is_left_as_soon_as_it_can_be(house, calls):
+    """Nobody is started whom a successor would not know."""
+    kept = house.run(config(house, store="keeper"), through=calls.through)
+    wait_answers(lambda: kept.ctl("wait", "site", "--for=running"), lambda found: found[-1].returncode == 0, "it runs")
+    pid = daemon_of(kept)
+    calls.choose("@pwritev")
+    calls.only(pid)
+    with Process(kept.ask("status", "site")["workers"][0]["pid"]) as victim:
+        calls.fail(1, FOR_EVER)
+        victim.kill(signal.SIGKILL)
+        victim.wait_gone()
+    kept.log.wait("What a successor would need cannot be written now: Input/output error")
+    assert get(8080).status == 200
+    assert kept.ask("status", "site")["workers_ready"] == 1
+    calls.fail(NEVER)
+    kept.log.wait("What a successor would need is written again")
+    wait_answers(lambda: kept.ask("status", "site"), lambda found: is_well(found[-1]), "it is replaced")
+    workers = sorted(w["pid"] for w in kept.ask("status", "site")["workers"])
+    with Process(pid) as process:
+        process.kill(signal.SIGKILL)
+        process.wait_gone()
+    assert daemon_of(kept) != pid
+    assert sorted(w["pid"] for w in kept.ask("status", "site")["workers"]) == workers
+    assert len(kept.log.times_of("toy: .* starts")) == 3, "nobody was started twice"
     assert kept.stop() == 0
 
 

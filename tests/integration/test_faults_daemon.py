@@ -60,7 +60,7 @@ def test_f2_a_worker_that_dies_while_there_is_no_daemon_is_replaced_once(house, 
         assert daemon_of(kept) != pid
         wait_answers(lambda: workers_of(kept),
                      lambda found, victim=victim: len(found[-1]) == 2 and victim not in found[-1], f"{i}: it is replaced")
-    wait_answers(lambda: kept.ask("status", "site")["workers_ready"], lambda found: found[-1] == 2, "both are ready")
+        wait_answers(lambda: kept.ask("status", "site")["workers_ready"], lambda found: found[-1] == 2, "both are ready")
     show(f"{runs} workers died while there was no daemon, {n_starts(kept) - 2} were started")
     assert n_starts(kept) == 2 + runs
     assert kept.stop() == 0

@@ -269,3 +269,51 @@ def test_f6_a_generation_that_ignores_its_signal_is_cut_and_its_successor_serves
         daemon.log.wait(rf"pid {old}\) did not end within 300ms, sending SIGKILL")
         old = get(8080).pid
     assert daemon.stop(DEADLINE) in (0, 1)
+
+
+DEAF_AND_LEAVES_ONE = '''
+import ctypes
+import signal
+generation = os.environ["REUSEPORTD_GENERATION"]
+signal.signal(signal.SIGTERM, lambda *_: tell("was asked", os.getpid()))
+if os.fork() == 0:
+    os.setsid()  # no signal of ours finds it
+    ctypes.CDLL(None).prctl(15, b"keeper-of-" + generation.encode(), 0, 0, 0)
+    tell("left behind", generation, os.getpid())
+    while True:
+        signal.pause()
+serve()
+'''
+
+
+def test_f6_each_old_generation_is_killed_in_time_and_whom_it_leaves_is_named(house, show):
+    """It ignores its kill_signal, and a grandchild keeps its socket, every time."""
+    path = hostile.script(house, DEAF_AND_LEAVES_ONE)
+    daemon = house.run(f'''
+        endpoints: {{ web: {{ listen_stream = "127.0.0.1:8080"; }}; }};
+        services: {{ site: {{ endpoints = ["web"]; exec_start = ["/usr/bin/python3", "{path}"]; type = "notify";
+                              timeout_stop = "300ms"; deploy: {{ drain_timeout = "300ms"; }}; }}; }};''')
+    rounds, times = count(2, 20), []
+    holders = []
+    try:
+        for i in range(1, rounds + 1):
+            holders.append(int(daemon.log.wait(rf"worker: left behind {i} (\d+)").group(1)))
+            old = wait_workers(1, but=())["0"]
+            with Process(old) as process:
+                assert daemon.ctl("deploy", "site").returncode == 0
+                process.wait_gone()
+            daemon.log.wait(rf"pid {old}\) did not end within 300ms, sending SIGKILL")
+            times.append(daemon.log.times_of(rf"pid {old}\) did not end")[0]
+                         - daemon.log.times_of(f"worker: was asked {old}$")[0])
+            # Those whom earlier ones left in that bank are named again: they have its sockets, too.
+            daemon.log.wait(rf"site: pid {holders[-1]} \(keeper-of-{i}\) still holds a socket of generation {i}, which is gone")
+            assert get(8080).status == 200
+        assert not daemon.log.has(rf"holds a socket of generation {rounds + 1}")
+        assert daemon.stop() in (0, 1)
+    finally:
+        holders += [int(line.split()[-1]) for line in daemon.log.lines if line.startswith("worker: left behind")]
+        for pid in set(holders):
+            os.kill(pid, signal.SIGKILL)
+    show(f"{rounds} generations were killed {min(times):.3f} to {max(times):.3f} s after they were asked, "
+         f"{rounds} holders were named")
+    assert 0.25 < min(times) and max(times) < 0.3 + 2, times

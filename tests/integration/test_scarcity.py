@@ -14,10 +14,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import hostile
 import namespaces
 import pytest
 from house import (DEADLINE, IS_LONG, SANITIZER_OPTIONS, Deadline, Process, count, descriptors_of, get, toy,
                    wait_answers)
+from test_deploy import check_lost_nothing, deploy_when_a_bank_is_free, loads
 from test_faults_workers import processor_time
 
 RESERVE = 32
@@ -135,6 +137,41 @@ def test_f7_who_takes_sockets_cannot_keep_us_busy_when_there_are_no_descriptors(
             assert get(8080).status == 200
         wait_answers(lambda: daemon.ctl("status", "site"), lambda found: found[-1].returncode == 0, "it lets us in")
         assert daemon.stop() == 0
+
+
+STORES = '''
+speaker = Speaker()
+for n in (80, 5, 80, 5):
+    fds = [os.eventfd(0) for _ in range(n)]
+    speaker.say("FDSTORE=1\\nFDNAME=many", fds)
+    for fd in fds:
+        os.close(fd)
+    speaker.barrier()
+    tell("sent", n)
+serve()
+'''
+
+
+def test_f7_a_message_whose_descriptors_do_not_fit_is_refused_whole(house):
+    """k18: some of them arrive, and the kernel says that others were lost."""
+    path = hostile.script(house, STORES)
+    text = ('endpoints: { web: { listen_stream = "127.0.0.1:8080"; }; }; services: {'
+            + hostile.service(path, settings="fd_store_max = 300;") + "};")
+
+    def stored(daemon):
+        daemon.log.wait("worker: ready")
+        return daemon.ask("status", "site")["store"]["descriptors"]
+
+    daemon = house.run(text)
+    assert stored(daemon) == 170
+    most = max(descriptors_of(daemon.pid)) + 1 - 170
+    assert daemon.stop() == 0
+    daemon = house.run(text, prepare=limited(most + 50))
+    assert stored(daemon) == 10
+    assert len(descriptors_of(daemon.pid)) <= most + 10, "nothing of the others is left"
+    assert get(8080).status == 200
+    assert is_quiet(daemon)
+    assert daemon.stop() == 0
 
 
 def test_f7_a_reload_that_needs_too_many_changes_nothing(house):
@@ -281,9 +318,9 @@ def test_f8_what_fails_for_want_of_memory_fails_whole(house, memory, arguments, 
 
     def attempt(k):
         config(house, f', "--version={k}"' if arguments[0] == "reload" else "")
-        result = daemon.ctl(*arguments, timeout=60)
+        result = daemon.ctl(*arguments, "--timeout", "30s", timeout=60)
         results[result.returncode] = results.get(result.returncode, 0) + 1
-        assert result.returncode in (0, 1, 5, 7, 78), (k, result, daemon.log.text())
+        assert result.returncode in (0, 1, 5, 7, 78), (k, result, daemon.log.text()[-2000:])
         if k:
             memory.fail_at(0)
             is_whole(daemon, k)
@@ -434,10 +471,29 @@ def test_f9_a_worker_whose_log_is_full_serves(house, small):
 CAGES = {
     "pidfd_open": "no pidfd_open", "memfd_create": "no memfd_create", "close_range": "no close_range",
     "membarrier": "no membarrier", "ipv6": "no IPv6", "clone3": "", "bpf": "",
-    "kcmp dupfd-query": "no kcmp",
-    "pidfd_open memfd_create close_range membarrier ipv6 kcmp dupfd-query clone3 bpf": "no pidfd_open",
+    "kcmp dupfd-query": "no kcmp", "pidfd_send_signal": "no pidfd_send_signal", "pidfd-info": "no PIDFD_GET_INFO",
+    "peer-pidfd": "no SO_PEERPIDFD",
+    "pidfd_open memfd_create close_range membarrier ipv6 kcmp dupfd-query clone3 bpf peer-pidfd": "no pidfd_open",
 }
-ERRORS = {"ipv6": errno.EAFNOSUPPORT, "dupfd-query": errno.EINVAL}
+ERRORS = {"ipv6": errno.EAFNOSUPPORT, "dupfd-query": errno.EINVAL, "pidfd-info": errno.ENOTTY,
+          "peer-pidfd": errno.ENOPROTOOPT}
+
+
+def ways(house, through=()):
+    """What --version says is done in another way."""
+    lines = subprocess.run([*map(str, through), str(house.build / "src/daemon/reuseportd"), "--version"],
+                           capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line.strip() for line in lines[3:] if "that we stand on" not in line]
+
+
+def check_said(house, daemon, through, sentence):
+    """The same by --version, status and its JSON: what is so here anyway, and this."""
+    said = ways(house, through)
+    assert [line for line in said if line not in ways(house)] or not sentence
+    assert not sentence or any(line.startswith(sentence) for line in said), said
+    assert daemon.ask("status")["daemon"]["fallbacks"] == said
+    assert [line.strip() for line in daemon.ctl("status").stdout.splitlines() if line.startswith("  ")] == said
+    assert sentence or said == ways(house)
 
 
 @pytest.mark.parametrize("kind", ["notify", "exec"])
@@ -457,13 +513,7 @@ def test_f20_what_the_kernel_refuses_has_another_way_which_is_said(house, calls,
 
     assert daemon.ctl("reexec").returncode == 0
     assert get(8080).status == 200
-    version = subprocess.run([*map(str, through), str(house.build / "src/daemon/reuseportd"), "--version"],
-                             capture_output=True, text=True, check=True).stdout
-    status = daemon.ctl("status").stdout
-    said = daemon.ask("status")["daemon"]["fallbacks"]
-    for text in (version, status, "\n".join(said)):
-        assert CAGES[calls] in text
-    assert CAGES[calls] or "  no " not in status
+    check_said(house, daemon, through, CAGES[calls])
     result = daemon.ctl("status", "site")
     assert result.returncode == 0, result
     assert daemon.stop() == 0
@@ -477,5 +527,93 @@ def test_f20_without_sock_diag_nothing_is_counted_and_all_else_goes_on(house):
     before = daemon.workers()
     assert daemon.ctl("deploy", "site").returncode == 0
     wait_answers(daemon.workers, lambda found: len(found[-1]) == 2 and not set(found[-1]) & set(before), "others work")
+    assert get(8080).status == 200
+    assert daemon.stop() == 0
+
+
+def test_f20_without_a_rule_nothing_is_opened_and_it_is_said(house):
+    """There is no other way: half of the visitors would come to where nobody is."""
+    through = [house.refuse, f"attach-cbpf={errno.ENOPROTOOPT}"]
+    daemon = house.start(ONE.replace("@SWITCH@", ""), through=through)
+    assert daemon.wait() == 1
+    daemon.log.wait("Endpoint web cannot listen: Protocol not available; the kernel takes no program for its group")
+    version = subprocess.run([*map(str, through), str(house.build / "src/daemon/reuseportd"), "--version"],
+                             capture_output=True, text=True, check=True).stdout
+    assert "could not be tried: a rule replaced through any socket moves all new connections" in version
+
+
+def test_f20_who_takes_an_endpoint_is_known_by_one_of_two_ways(house):
+    text = '''endpoints: { web: { listen_stream = "127.0.0.1:8080"; };
+                           mine: { listen_stream = "127.0.0.1:9090"; }; };
+              services: { site: { endpoints = ["web"]; exec_start = ["@TOY@"]; type = "notify"; }; };'''
+    take = ("exec", "mine", "--", "/bin/sh", "-c", "echo has $LISTEN_FDS")
+    daemon = house.run(text, through=[house.refuse, f"peer-pidfd={errno.ENOPROTOOPT}"])
+    assert daemon.ctl(*take).stdout == "has 1\n"
+    assert daemon.stop() == 0
+    daemon = house.run(text, through=[house.refuse, f"peer-pidfd={errno.ENOPROTOOPT}", f"pidfd_open={errno.ENOSYS}"])
+    result = daemon.ctl(*take)
+    assert result.returncode == 1 and "cannot be known: Function not implemented" in result.stderr, result
+    assert get(8080).status == 200
+    assert daemon.stop() == 0
+
+
+def sysctl(name, text):
+    try:
+        Path("/proc/sys", name).write_text(text, encoding="ascii")
+    except OSError as error:
+        pytest.skip(f"cannot set {name}: {error}")
+
+
+def test_f20_with_ipv6_switched_off_a_port_serves_ipv4(house):
+    sysctl("net/ipv6/conf/all/disable_ipv6", "1")
+    daemon = house.run(toy(listen='listen_stream = ":8080";'))
+    assert get(8080).status == 200
+    assert daemon.ctl("deploy", "site").returncode == 0
+    assert get(8080).status == 200
+    said = ways(house)
+    assert any(line.startswith("IPv6 is switched off") for line in said), said
+    assert daemon.ask("status")["daemon"]["fallbacks"] == said
+    house.write(toy(listen='listen_stream = [":8080", "[::1]:8081"];'))
+    result = daemon.ctl("reload")
+    assert result.returncode == 1 and "Cannot assign requested address" in result.stderr, result
+    assert get(8080).status == 200
+    assert daemon.stop() == 0
+    daemon = house.start(toy(listen='listen_stream = "[::1]:8081";'))
+    assert daemon.wait() == 1
+    daemon.log.wait(r"cannot open \[::1\]:8081: .*Cannot assign requested address")
+
+
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_f20_whether_requests_migrate_or_not_nobody_is_lost(house, value, show):
+    sysctl("net/ipv4/tcp_migrate_req", value)
+    daemon = house.run(toy(["--version=1"], workers=2))
+    running = loads(house, 3600)
+    for i in range(count(3, 20)):
+        assert deploy_when_a_bank_is_free(daemon, "-E", f"ROUND={i}")["result"] == "done"
+    check_lost_nothing([load.stop() for load in running], show)
+    said = [line for line in ways(house) if "tcp_migrate_req" in line]
+    assert len(said) == int(value)
+    assert [line for line in daemon.ask("status")["daemon"]["fallbacks"] if "tcp_migrate_req" in line] == said
+    assert daemon.stop() == 0
+
+
+# What a container has to whom nobody has given more: podman(1).
+CONTAINER = ("+chown,+dac_override,+fowner,+fsetid,+kill,+net_bind_service,+setfcap,+setgid,+setpcap,+setuid,"
+             "+sys_chroot")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: capabilities to be without")
+def test_f20_in_a_container_without_net_admin(house):
+    through = ["setpriv", f"--bounding-set=-all,{CONTAINER}"]
+    daemon = house.run(toy(workers=2, listen='listen_stream = "127.0.0.1:8080"; receive_buffer = "64M";'), through=through)
+    daemon.log.wait("worker . .* is ready", times=2)
+    assert daemon.log.has("receive_buffer"), "a smaller effective value is reported"
+    assert daemon.ctl("deploy", "site").returncode == 0
+    assert daemon.ctl("reexec").returncode == 0
+    assert get(8080).status == 200
+    check_said(house, daemon, through, "no CAP_NET_ADMIN")
+    house.write(toy(workers=2, listen='listen_stream = "127.0.0.1:8080"; receive_buffer = "64M"; transparent = true;'))
+    assert daemon.ctl("reload").returncode in (0, 1)
+    daemon.log.wait("Endpoint web: .*transparent: Operation not permitted")
     assert get(8080).status == 200
     assert daemon.stop() == 0

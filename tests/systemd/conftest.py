@@ -34,6 +34,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "crash_points: needs a build with -Dcrash_points=true")
+    config.addinivalue_line("markers", "alone: as in tests/integration, some of whose names are imported here")
     config.addinivalue_line("markers", "packaged: nothing of ours is installed; the test installs the packages")
     config.addinivalue_line("markers", "box_seconds(n): the time that the test has in its box (300)")
     if not IS_INSIDE:

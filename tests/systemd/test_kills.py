@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from booted import UNIT, Booted, Visitors, listening_inodes
-from crash import OK
+from crash import OK, Tracer
 from crash_config import MISHAPS, SAID
 from house import Process, Request, count, get
 
@@ -79,6 +79,24 @@ def test_killed_in_a_stop_it_leaves_nobody_behind(box):
 
     box.systemctl("start", UNIT)
     k.check_whole()
+
+
+def test_killed_before_it_could_read_that_it_shall_stop(box):
+    """Nobody has asked the workers, and systemd starts nobody who would: they are named, and their slice ends them."""
+    k = Booted(box)
+    workers = k.workers()
+    tracer = Tracer(box.programs, k.pid(), 2)   # it waits, and then would read
+    box.systemctl("stop", UNIT, check=False)
+    assert tracer.stop().startswith("killed") and box.show(UNIT, "Result") == "signal"
+    assert get(8080).pid in workers
+    log = box.follow_journal("--unit", UNIT)
+    assert box.systemctl("start", UNIT, check=False).returncode != 0
+    for pid in workers:
+        log.wait(rf"held by pid {pid} \(toy-worker\).*end it with: kill {pid}")
+    box.systemctl("stop", "reuseportd.slice")
+    box.systemctl("restart", UNIT)
+    k.check_whole()
+    assert not set(k.workers()) & set(workers)
 
 
 @pytest.mark.parametrize("kills", [0, 2])

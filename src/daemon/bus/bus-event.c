@@ -14,6 +14,7 @@
 #include "daemon/bus/bus-public.h"
 #include "daemon/manager.h"
 #include "daemon/service/service-summary.h"
+#include "daemon/timer.h"
 
 const BusEvent *bus_event_find(const Bus *b, uint64_t sequence) {
         const BusEvent *e = &b->events[sequence % BUS_EVENTS_MAX];
@@ -37,6 +38,23 @@ static int send_event(BusClient *c, const BusEvent *e) {
         return r < 0 ? r : sd_bus_send(c->peer, m, NULL);
 }
 
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Bus *b = userdata;
+
+        for (size_t i = 0; i < b->manager->n_services; i++)
+                b->manager->services[i]->is_untold = true;
+        b->tells_again = true;
+        (void) sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* Somebody has missed something for want of memory, and may wait for just that: in a moment how everything is
+ * now is told once more. */
+static void tell_again(Bus *b) {
+        if (!b->again || timer_deadline(b->again) == USEC_INFINITY)
+                (void) timer_arm(b->manager->event, &b->again, BUS_PAUSE_USEC, on_again, b);
+}
+
 void bus_event_publish(Bus *b, BusEvent *e) {
         BusEvent *kept = &b->events[(b->sequence + 1) % BUS_EVENTS_MAX];
         struct timespec now;
@@ -48,8 +66,8 @@ void bus_event_publish(Bus *b, BusEvent *e) {
         *kept = *e;
 
         TAILQ_FOREACH(c, &b->clients, others)
-                if (bus_client_wants_signals(c) && send_event(c, e) < 0)
-                        log_debug("An event could not be sent to pid %d", (int) c->pid);
+                if (bus_client_wants_signals(c) && send_event(c, e) == -ENOMEM)
+                        tell_again(b);
         bus_public_send_event(b->public, e);
 }
 
@@ -83,28 +101,30 @@ static void emit_properties(Bus *b, const Service *s, char **names) {
         _cleanup_free_ char *path = NULL;
         BusClient *c;
 
-        if (sd_bus_path_encode(BUS_SERVICES_PATH, s->settings->name, &path) < 0)
-                return;
-
+        (void) sd_bus_path_encode(BUS_SERVICES_PATH, s->settings->name, &path);
         TAILQ_FOREACH(c, &b->clients, others)
-                if (bus_client_wants_signals(c))
-                        (void) sd_bus_emit_properties_changed_strv(c->peer, path, BUS_SERVICE,
-                                                                   names);
-        bus_public_emit_properties(b->public, path, names);
+                if (bus_client_wants_signals(c) &&
+                    (!path || sd_bus_emit_properties_changed_strv(c->peer, path, BUS_SERVICE,
+                                                                  names) == -ENOMEM))
+                        tell_again(b);
+        if (path)
+                bus_public_emit_properties(b->public, path, names);
 }
 
-static void tell_service(Bus *b, Service *s) {
+static void tell_service(Bus *b, Service *s, bool is_again) {
         ServiceSummary now = service_summarize(s);
         BusEvent e = { .type = "service", .generation = now.generation, .color = now.color };
         char *names[9];
 
         if (!s->told) {
                 s->told = calloc(1, sizeof(*s->told));
-                if (!s->told)
+                if (!s->told) {
+                        tell_again(b);
                         return;
+                }
                 *s->told = (ServiceSummary){ .state = SERVICE_STATE_INVALID, .color = "" };
         }
-        if (service_summary_equal(&now, s->told))
+        if (service_summary_equal(&now, s->told) && !is_again)
                 return;
 
         list_changes(s->told, &now, names);
@@ -118,18 +138,21 @@ static void tell_service(Bus *b, Service *s) {
                 (void) snprintf(e.detail, sizeof(e.detail), "%u of %u workers are ready",
                                 now.n_ready, now.n_wanted);
         bus_event_publish(b, &e);
-        emit_properties(b, s, names);
+        if (names[0])
+                emit_properties(b, s, names);
 }
 
 static int on_flush(sd_event_source *source, void *userdata) {
         Bus *b = userdata;
         Manager *m = b->manager;
+        bool is_again = b->tells_again;
 
+        b->tells_again = false;
         for (size_t i = 0; i < m->n_services; i++) {
                 if (!m->services[i]->is_untold)
                         continue;
                 m->services[i]->is_untold = false;
-                tell_service(b, m->services[i]);
+                tell_service(b, m->services[i], is_again);
         }
 
         return 0;
@@ -140,8 +163,10 @@ void bus_on_service_changed(Bus *b, Service *s) {
                 return;
 
         s->is_untold = true;
-        if (!b->flush && sd_event_add_defer(b->manager->event, &b->flush, on_flush, b) < 0)
+        if (!b->flush && sd_event_add_defer(b->manager->event, &b->flush, on_flush, b) < 0) {
+                tell_again(b);
                 return;
+        }
         (void) sd_event_source_set_enabled(b->flush, SD_EVENT_ONESHOT);
 }
 

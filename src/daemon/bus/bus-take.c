@@ -20,6 +20,7 @@
 #include "daemon/messages.h"
 #include "daemon/take.h"
 #include "daemon/timer.h"
+#include "daemon/why.h"
 
 #ifndef SO_PEERPIDFD /* Linux 6.5 */
 #define SO_PEERPIDFD 77
@@ -87,8 +88,13 @@ int bus_take_on_take(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
                 return r;
 
         pidfd = fd_move_above_stdio(open_peer(c));
-        if (pidfd < 0)
+        if (pidfd == -ESRCH)
                 return bus_error_set(reterr, pidfd, "Whoever asks for sockets is gone");
+        if (pidfd < 0) {
+                (void) why_say(&why, pidfd, "Who asks for sockets cannot be known: %s",
+                               strerror(-pidfd));
+                return bus_error_set(reterr, pidfd, why);
+        }
 
         q.pidfd = pidfd;
         q.for_store = for_store;

@@ -330,6 +330,7 @@ Bus *bus_free(Bus *b) {
         b->public = bus_public_free(b->public);
         b->flush = sd_event_source_disable_unref(b->flush);
         b->pause = timer_disarm(b->pause);
+        b->again = timer_disarm(b->again);
         close_socket(b);
         free(b->events);
         free(b);

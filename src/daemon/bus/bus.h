@@ -50,7 +50,9 @@ struct Bus {
         int fd;
         sd_event_source *io;
         sd_event_source *pause;   /* armed: there was no descriptor for one more */
+        sd_event_source *again;   /* armed: somebody could not be told something */
         sd_event_source *flush;   /* on: a service has changed and that was not told yet */
+        bool tells_again;         /* what has not changed, as well */
         struct BusPublic *public; /* NULL: we are on no bus of others */
         UseOuterBus use_outer;
         struct BusTake *take; /* NULL: nobody else may ask for sockets */

@@ -18,6 +18,7 @@
 #include "daemon/timer.h"
 
 #define AFTER_USEC (1 * USEC_PER_SEC)
+#define TOLD_MAX   16U /* processes that are named */
 
 struct HeldLook {
         Service *service; /* borrowed */
@@ -26,6 +27,7 @@ struct HeldLook {
         size_t n_sockets;
         pid_t *workers; /* ours, sorted, as they were when the walk began */
         size_t n_workers;
+        unsigned n_told; /* processes that hold some of them */
         DIR *proc;
         sd_event_source *timer, *more;
 };
@@ -56,21 +58,26 @@ static void tell(const HeldLook *l, const SocketHolder *h) {
                    service, (int) h->pid, h->name, l->generation);
 }
 
-static bool is_told(const HeldLook *l, size_t n, pid_t pid) {
-        for (size_t i = 0; i < n; i++)
-                if (l->sockets[i].pid == pid)
-                        return true;
+/* Of the process that was just looked into.  Another may hold the same socket: the next generations in that
+ * bank have had it, too. */
+static void tell_and_forget(HeldLook *l) {
+        bool is_told = false;
 
-        return false;
+        for (size_t i = 0; i < l->n_sockets; i++) {
+                if (l->sockets[i].pid == 0)
+                        continue;
+                if (!is_told && l->n_told++ < TOLD_MAX)
+                        tell(l, &l->sockets[i]);
+                is_told = true;
+                l->sockets[i].pid = 0;
+        }
 }
 
 static void finish(HeldLook *l) {
         Service *s = l->service;
 
-        for (size_t i = 0; i < l->n_sockets; i++)
-                if (l->sockets[i].pid > 0 && !is_told(l, i, l->sockets[i].pid))
-                        tell(l, &l->sockets[i]);
-
+        if (l->n_told > TOLD_MAX)
+                log_warning("%s: so do %u others", s->settings->name, l->n_told - TOLD_MAX);
         log_debug("%s: looked for holders of the sockets of generation %u", s->settings->name,
                   l->generation);
         s->held = held_look_free(l);
@@ -131,8 +138,10 @@ static int on_more(sd_event_source *source, void *userdata) {
 
         if (!entry)
                 finish(l);
-        else if (pid > 0 && may_have_them(l, pid))
+        else if (pid > 0 && may_have_them(l, pid)) {
                 proc_look_into(pid, l->sockets, l->n_sockets);
+                tell_and_forget(l);
+        }
         return 0;
 }
 

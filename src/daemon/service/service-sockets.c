@@ -231,8 +231,11 @@ int service_sockets_listen(Service *s) {
         for (size_t i = 0; i < s->n_endpoints; i++) {
                 r = endpoint_listen(s->endpoints[i], &rule);
                 if (r < 0) {
-                        service_log(s, LOG_ERR, "Endpoint %s cannot listen: %s",
-                                    s->endpoints[i]->settings->name, reuse_strerror(r));
+                        service_log(s, LOG_ERR, "Endpoint %s cannot listen: %s%s",
+                                    s->endpoints[i]->settings->name, reuse_strerror(r),
+                                    r == -ENOPROTOOPT
+                                                    ? "; the kernel takes no program for its group"
+                                                    : "");
                         while (i-- > 0)
                                 (void) endpoint_refuse(s->endpoints[i]);
                         return r;

@@ -33,6 +33,7 @@ struct Legacy {
         AdoptedFd *fds;
         size_t n_fds;
         bool is_from_exec; /* else from the store above us */
+        bool has_failed; /* nothing came but word that the start before this one failed: see again.h */
 };
 
 typedef struct Adoption {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/state/adoption.h"
+#include "daemon/state/again.h"
 #include "daemon/why.h"
 
 static int take_all(char *const *names, int n, Legacy *l) {
@@ -42,6 +43,14 @@ static int drop_all(char *const *names, int n) {
         return 0;
 }
 
+static bool has_mark(const Legacy *l) {
+        for (size_t i = 0; i < l->n_fds; i++)
+                if (strcmp(l->fds[i].name, AGAIN_NAME) == 0)
+                        return true;
+
+        return false;
+}
+
 static bool has_workers(const Legacy *l) {
         for (size_t i = 0; i < l->n_fds; i++)
                 if (adopted_fd_is_worker(&l->fds[i]))
@@ -66,9 +75,11 @@ int legacy_from_above(Legacy *ret) {
 
         fd = legacy_take_fd(&l, STATE_STORE_NAME);
         if (fd < 0) {
-                log_warning("%d descriptors were passed to us that are no daemon's before us; they "
-                            "are closed",
-                            n);
+                ret->has_failed = has_mark(&l);
+                if (!ret->has_failed)
+                        log_warning("%d descriptors were passed to us that are no daemon's before "
+                                    "us; they are closed",
+                                    n);
                 return drop_all(names, n);
         }
 

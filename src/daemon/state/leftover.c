@@ -6,27 +6,22 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <systemd/sd-event.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "daemon/above.h"
 #include "daemon/keeper.h"
 #include "daemon/messages.h"
 #include "daemon/timer.h"
 
-#define AGAIN_USEC (10 * USEC_PER_SEC)
-#define END_USEC   (90 * USEC_PER_SEC) /* SIGTERM until SIGKILL: the default of timeout_stop */
-#define KILL_USEC  (5 * USEC_PER_SEC)  /* and until we do not wait any more */
-#define MSEC_USEC  1000U
+#define END_USEC  (90 * USEC_PER_SEC) /* SIGTERM until SIGKILL: the default of timeout_stop */
+#define KILL_USEC (5 * USEC_PER_SEC)  /* and until we do not wait any more */
+#define MSEC_USEC 1000U
 
 struct Leftover {
-        char *notify_socket; /* which others remove from the environment; NULL: there is none */
-        char **names;        /* of all that came */
+        char **names; /* of all that came */
         size_t n_names;
         struct pollfd *waits; /* a place for signals, then the workers' pidfds */
         size_t n_workers;
@@ -35,12 +30,9 @@ struct Leftover {
 /* ---- who they are ---- */
 
 static int note(const Legacy *legacy, Leftover *l) {
-        const char *notify_socket = getenv("NOTIFY_SOCKET");
-
         l->names = calloc(legacy->n_fds + 1, sizeof(char *));
         l->waits = calloc(legacy->n_fds + 1, sizeof(struct pollfd));
-        l->notify_socket = notify_socket ? strdup(notify_socket) : NULL;
-        if (!l->names || !l->waits || (notify_socket && !l->notify_socket))
+        if (!l->names || !l->waits)
                 return -ENOMEM;
 
         l->waits[0].fd = -EBADF;
@@ -88,49 +80,8 @@ Leftover *leftover_free(Leftover *l) {
         for (size_t i = 0; i < l->n_workers; i++)
                 (void) fd_close(l->waits[1 + i].fd);
         free(l->waits);
-        free(l->notify_socket);
         free(l);
         return NULL;
-}
-
-/* ---- signals ---- */
-
-/* Those that end us, as a descriptor; a reload has nothing to read for. */
-static int open_signals(void) {
-        sigset_t mask;
-
-        (void) sigemptyset(&mask);
-        (void) sigaddset(&mask, SIGHUP);
-        (void) sigaddset(&mask, SIGTERM);
-        (void) sigaddset(&mask, SIGINT);
-        (void) sigaddset(&mask, SIGUSR2);
-        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-                return -errno;
-
-        (void) sigdelset(&mask, SIGHUP);
-        return fd_move_above_stdio(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
-}
-
-/* Returns its number, or 0. */
-static int read_signal(int fd) {
-        struct signalfd_siginfo info;
-
-        return read(fd, &info, sizeof(info)) == sizeof(info) ? (int) info.ssi_signo : 0;
-}
-
-/* Until one comes.  Returns its number; 0: none has. */
-static int wait_for_signal(int fd, uint64_t usec) {
-        struct pollfd wait = { .fd = fd, .events = POLLIN };
-        uint64_t deadline_usec = now_usec() + usec, now;
-
-        for (;;) {
-                int number = read_signal(fd);
-
-                now = now_usec();
-                if (number > 0 || now >= deadline_usec)
-                        return number;
-                (void) poll(&wait, 1, (int) ((deadline_usec - now + MSEC_USEC - 1) / MSEC_USEC));
-        }
 }
 
 /* ---- the workers' end ---- */
@@ -141,10 +92,10 @@ static void send_all(const Leftover *l, int number) {
 }
 
 /* Until all are gone, or until a signal.  Returns how many are left. */
-static size_t wait_for_workers(Leftover *l, int signals, uint64_t usec) {
+static size_t wait_for_workers(Leftover *l, const Again *a, uint64_t usec) {
         uint64_t deadline_usec = now_usec() + usec, now;
 
-        l->waits[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
+        l->waits[0] = (struct pollfd){ .fd = again_fd(a), .events = POLLIN };
         while (l->n_workers > 0 && (now = now_usec()) < deadline_usec) {
                 (void) poll(l->waits, l->n_workers + 1,
                             (int) ((deadline_usec - now + MSEC_USEC - 1) / MSEC_USEC));
@@ -153,7 +104,7 @@ static size_t wait_for_workers(Leftover *l, int signals, uint64_t usec) {
                                 (void) fd_close(l->waits[i].fd);
                                 l->waits[i] = l->waits[l->n_workers--];
                         }
-                if (read_signal(signals) > 0)
+                if (again_read_signal(a) > 0)
                         break;
         }
 
@@ -166,16 +117,17 @@ static void forget(const Leftover *l, const Above *above) {
                 (void) above_unstore(above, l->names[i]);
 }
 
-static int end(Leftover *l, int signals, Above *above) {
+static int end(Leftover *l, const Again *a) {
+        Above *above = again_above(a);
         size_t n_cut;
 
         log_info("Stopping: %zu workers of the daemon before us are asked to end", l->n_workers);
         above_tell(above, "STOPPING=1");
         send_all(l, SIGTERM);
-        n_cut = wait_for_workers(l, signals, END_USEC);
+        n_cut = wait_for_workers(l, a, END_USEC);
         if (n_cut > 0) {
                 send_all(l, SIGKILL);
-                (void) wait_for_workers(l, -EBADF, KILL_USEC);
+                (void) wait_for_workers(l, a, KILL_USEC);
         }
         forget(l, above);
 
@@ -189,13 +141,9 @@ static int end(Leftover *l, int signals, Above *above) {
 
 /* ---- all of it ---- */
 
-/* What somebody can do about it. */
+/* Why, and what somebody can do about it, has been said. */
 static void say(const Leftover *l, Above *above) {
-        log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
-                 "%zu workers serve on without a daemon, and this is tried again. Start the "
-                 "reuseportd that they had, and it goes on; or stop this one (SIGTERM, "
-                 "systemctl stop), which ends them, and a start begins anew",
-                 l->n_workers);
+        log_warning("%zu workers serve on without a daemon; trying again", l->n_workers);
         above_tell(above,
                    "STATUS=Cannot go on where the daemon before stopped; "
                    "%zu workers serve on without one",
@@ -207,28 +155,20 @@ static bool may_pass(int error) {
         return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EAGAIN;
 }
 
-int leftover_wait(Leftover *l, int error) {
-        _cleanup_(above_freep) Above *above = NULL;
-        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
-        _cleanup_close_ int signals = open_signals();
+int leftover_wait(Leftover *l, Again *a, int error) {
         uint64_t usec = may_pass(error) || keeper_is_above() ? 0 : AGAIN_USEC;
         int number;
 
-        if (!l || signals < 0)
+        if (!l || !a || again_open(a) < 0)
                 return EXIT_FAILURE;
 
-        if (l->notify_socket)
-                (void) setenv("NOTIFY_SOCKET", l->notify_socket, /* overwrite= */ 1);
-        if (sd_event_new(&event) < 0 || above_new(event, &above) < 0)
-                return EXIT_FAILURE;
-
-        number = read_signal(signals);
+        number = again_read_signal(a);
         if (number == 0) {
-                say(l, above);
-                number = wait_for_signal(signals, usec);
+                say(l, again_above(a));
+                number = again_wait(a, usec);
         }
         if (number == SIGTERM || number == SIGINT)
-                return end(l, signals, above);
+                return end(l, a);
 
         return number == SIGUSR2 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/state/adoption.h"
+#include "daemon/state/again.h"
 
 typedef struct Leftover Leftover;
 
@@ -21,8 +22,8 @@ DEFINE_CLEANUP(Leftover, leftover_free)
 
 /* Waits, unless it is for something that may have passed in a moment.
  *
- * @l      may be NULL: nothing is known of it
+ * @l, @a  may be NULL: nothing is known of it
  * @error  why we cannot go on; it was logged
  *
  * Returns the exit code. */
-int leftover_wait(Leftover *l, int error);
+int leftover_wait(Leftover *l, Again *a, int error);

@@ -18,8 +18,10 @@
 #include "daemon/state/state-fields.h"
 #include "daemon/state/state-service.h"
 #include "daemon/state/state-stored.h"
+#include "daemon/timer.h"
 
-#define KEY_SIZE 32U
+#define KEY_SIZE   32U
+#define RETRY_USEC (500 * USEC_PER_MSEC)
 
 /* ---- descriptors ---- */
 
@@ -100,6 +102,14 @@ static int store(State *st, const char *name, int fd) {
         return r;
 }
 
+/* One of them would be the name of the log. */
+static uint64_t next_number(const State *st, char kind) {
+        char name[STATE_NAME_SIZE];
+
+        state_unpack_name(pack_name(kind, st->n_names + 1), name);
+        return st->n_names + (strcmp(name, STATE_STORE_NAME) == 0 ? 2 : 1);
+}
+
 static int name_fd(State *st, int fd, char kind, bool is_for_store,
                    char ret[static STATE_NAME_SIZE]) {
         int r;
@@ -111,11 +121,14 @@ static int name_fd(State *st, int fd, char kind, bool is_for_store,
                 return r;
 
         if (st->names[fd] == 0) {
-                state_unpack_name(pack_name(kind, st->n_names + 1), ret);
+                uint64_t number = next_number(st, kind);
+
+                state_unpack_name(pack_name(kind, number), ret);
                 r = is_for_store ? store(st, ret, fd) : 0;
                 if (r < 0)
                         return r;
-                st->names[fd] = pack_name(kind, ++st->n_names);
+                st->names[fd] = pack_name(kind, number);
+                st->n_names = number;
         }
 
         state_unpack_name(st->names[fd], ret);
@@ -135,7 +148,7 @@ uint64_t state_read_name(const char *name) {
         uint64_t packed = name[0] ? pack_name(name[0], strtoull(name + 1, NULL, 36)) : 0;
 
         state_unpack_name(packed, again);
-        return strcmp(again, name) == 0 ? packed : 0;
+        return strcmp(again, name) == 0 && strcmp(name, STATE_STORE_NAME) != 0 ? packed : 0;
 }
 
 /* No number is given twice. */
@@ -505,6 +518,25 @@ static int flush_dirty(State *st) {
         return r;
 }
 
+static int on_later(sd_event_source *source, void *userdata) {
+        (void) state_flush(userdata); /* it logs, and tries again */
+        return 0;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void) state_flush(userdata);
+        return 0;
+}
+
+/* If nothing changes any more, what is left above would stay behind what is. */
+static void flush_again(State *st, int error) {
+        if (!st->is_late)
+                log_warning("What a successor would need cannot be written now: %s",
+                            reuse_strerror(error));
+        st->is_late = true;
+        (void) timer_arm(st->manager->event, &st->retry, RETRY_USEC, on_retry, st);
+}
+
 int state_flush(State *st) {
         int r;
 
@@ -513,18 +545,15 @@ int state_flush(State *st) {
 
         r = st->is_all_dirty ? state_write_all(st) : flush_dirty(st);
         if (r < 0) {
-                log_warning("What a successor would need cannot be written now: %s",
-                            reuse_strerror(r));
+                flush_again(st, r);
                 return r;
         }
 
-        st->is_all_dirty = false;
+        if (st->is_late)
+                log_info("What a successor would need is written again");
+        st->is_late = st->is_all_dirty = false;
+        st->retry = timer_disarm(st->retry);
         drop_released(st);
-        return 0;
-}
-
-static int on_later(sd_event_source *source, void *userdata) {
-        (void) state_flush(userdata); /* it logs, and the next change tries again */
         return 0;
 }
 
@@ -544,41 +573,6 @@ int state_use_store(State *st, size_t store_max) {
 
         st->store_max = store_max;
         st->n_stored++;
-        return 0;
-}
-
-int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret_fds,
-                    size_t *ret_n_fds) {
-        _cleanup_free_ int *fds = calloc(st->n_fds + n_others, sizeof(int));
-        json_t *object = json_object();
-        size_t n = 0;
-        int r = fds && object ? 0 : -ENOMEM;
-
-        for (size_t fd = 0; fd < st->n_fds && r >= 0; fd++) {
-                char name[STATE_NAME_SIZE];
-
-                if (st->names[fd] == 0)
-                        continue;
-                state_unpack_name(st->names[fd], name);
-                if (json_object_get(object, name)) /* the same open file */
-                        continue;
-                r = state_put_json(object, name, json_integer((json_int_t) fd));
-                fds[n++] = (int) fd;
-        }
-        for (size_t i = 0; i < n_others && r >= 0; i++) {
-                r = state_put_json(object, others[i].name, json_integer(others[i].fd));
-                fds[n++] = others[i].fd;
-        }
-        if (r < 0) {
-                json_decref(object);
-                return r;
-        }
-
-        r = state_put(st, "fds", object);
-        if (r < 0)
-                return r;
-        *ret_fds = TAKE_PTR(fds);
-        *ret_n_fds = n;
         return 0;
 }
 
@@ -615,6 +609,7 @@ State *state_free(State *st) {
         free(st->released.items);
         free(st->unstored.items);
         st->later = sd_event_source_disable_unref(st->later);
+        st->retry = timer_disarm(st->retry);
         free(st);
         return NULL;
 }

@@ -10,6 +10,7 @@
  *      service/ID   its builds, generations, workers, deploy, results
  *      stored/ID    with a store above us: a descriptor that workers of a service have stored
  *      fds          for a re-exec only: numbers of the descriptors
+ *      dropped      likewise: names that were about to be taken out of the store above us
  *
  * With a store above us the log and every descriptor are left there, and both are true at every step.  What
  * has changed is written before the turn of the loop ends, and before anything is done that it is about: a
@@ -65,6 +66,8 @@ struct State {
         size_t n_shared;     /* descriptors that have the name of another one: the same open file */
         StateNames released; /* that are to be taken out of it */
         StateNames unstored; /* the same of what workers had stored, which takes its time */
+        sd_event_source *retry; /* armed: something could not be written */
+        bool is_late;           /* and that was said */
         sd_event_source *later; /* on: something is to be written in this turn of the loop */
         bool is_writing_all;    /* also for a successor by exec */
         bool is_all_dirty;
@@ -113,7 +116,7 @@ void state_touch_endpoint(Endpoint *e);
 void state_touch_all(State *st);
 
 /* Writes what has changed, now: before something is done that cannot be taken back.  Returns 0 or a
- * negative errno, and then what could not be written is tried again with the next. */
+ * negative errno, and then what could not be written is tried again with the next, and twice a second. */
 int state_flush(State *st);
 
 /* A descriptor that came from before and has no meaning: taken out of the store, or will be. */
@@ -132,20 +135,6 @@ void state_abandon(State *st);
 
 /* Writes everything anew, and removes Settings that nobody stands on any more.  Returns 0 or a negative errno. */
 int state_write_all(State *st);
-
-/* A descriptor that is no object's. */
-typedef struct StateFd {
-        const char *name;
-        int fd;
-} StateFd;
-
-/* Writes the record "fds", which says under which numbers a successor by exec finds all that have names.
- *
- * @ret_fds  all of them, the caller's list
- *
- * Returns 0 or a negative errno. */
-int state_write_fds(State *st, const StateFd *others, size_t n_others, int **ret_fds,
-                    size_t *ret_n_fds);
 
 /* Puts a record.  @object is taken always; NULL is -ENOMEM.  Returns 0 or a negative errno. */
 int state_put(State *st, const char *key, json_t *object);

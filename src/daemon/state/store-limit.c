@@ -1,5 +1,6 @@
 #include "daemon/state/store-limit.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-login.h>
@@ -8,9 +9,15 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "daemon/keeper.h"
+#include "daemon/state/state.h"
+#include "daemon/store/fd-store.h"
 
 #define SYSTEMD_USEC (2 * USEC_PER_SEC)
 #define SYSTEMD      "org.freedesktop.systemd1"
+
+/* A name and what stands between two: else the next start would fail, and all be lost. */
+static_assert(STORE_MAX_MAX * STATE_NAME_SIZE < FD_STORE_VARIABLE_MAX_BYTES - 64,
+              "the names of all must fit into LISTEN_FDNAMES");
 
 static size_t limit_in_environment(void) {
         const char *text = getenv("FDSTORE");

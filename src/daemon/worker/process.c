@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -61,6 +63,12 @@ static bool read_end(const Process *p, siginfo_t *end) {
         }
 
         return true;
+}
+
+bool process_kernel_tells_ends(int pidfd) {
+        PidfdInfo info = { .mask = PIDFD_INFO_EXIT_BIT };
+
+        return ioctl(pidfd, PIDFD_GET_INFO_IOCTL, &info) >= 0;
 }
 
 static int on_late(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -159,8 +167,22 @@ int process_fd(const Process *p) {
         return p->pidfd;
 }
 
+/* Whether it has ended, so that its pid may be somebody else's. */
+static bool has_ended(const Process *p) {
+        struct pollfd polled = { .fd = p->pidfd, .events = POLLIN };
+
+        return poll(&polled, 1, 0) != 0;
+}
+
 int process_signal(const Process *p, int signal_number) {
-        return syscall(SYS_pidfd_send_signal, p->pidfd, signal_number, NULL, 0) < 0 ? -errno : 0;
+        if (syscall(SYS_pidfd_send_signal, p->pidfd, signal_number, NULL, 0) >= 0)
+                return 0;
+        if (errno != ENOSYS) /* of a cage that knows less than the kernel */
+                return -errno;
+        if (has_ended(p))
+                return -ESRCH;
+
+        return kill(p->pid, signal_number) < 0 ? -errno : 0;
 }
 
 bool process_is_foreign(const Process *p) {

@@ -35,8 +35,14 @@ pid_t process_pid(const Process *p);
 /* Borrowed. */
 int process_fd(const Process *p);
 
-/* Returns 0 or a negative errno; -ESRCH: it has ended.  Never hits another process of that pid. */
+/* Returns 0 or a negative errno; -ESRCH: it has ended.  Never hits another process of that pid, but where there is
+ * no pidfd_send_signal() one that has it since this very moment. */
 int process_signal(const Process *p, int signal_number);
+
+/* Whether the kernel tells how a process ended that is not our child: Linux 6.15.
+ *
+ * @pidfd  of any process */
+bool process_kernel_tells_ends(int pidfd);
 
 /* Whether somebody else reaps it. */
 bool process_is_foreign(const Process *p);
