@@ -21,6 +21,9 @@
 #define MESSAGE_SIZE_BYTES 1024
 #define STORE_USEC         (100 * USEC_PER_MSEC)
 #define STORE_AGAIN_MSEC   1
+#define TELL_AGAIN_USEC    (10 * USEC_PER_MSEC)
+#define TELL_AGAIN_MAX     USEC_PER_SEC
+#define UNTOLD_MAX         16U
 
 struct Above {
         sd_event *event; /* borrowed */
@@ -30,6 +33,10 @@ struct Above {
         socklen_t length;
         uint64_t watchdog_usec;
         sd_event_source *watchdog;
+        char untold[UNTOLD_MAX][MESSAGE_SIZE_BYTES]; /* in their order, until it reads again */
+        size_t n_untold;
+        sd_event_source *again;
+        uint64_t again_usec; /* until it is tried, more each time */
 };
 
 /* "/path" or "@abstract". */
@@ -101,6 +108,7 @@ Above *above_free(Above *a) {
                 return NULL;
 
         a->watchdog = timer_disarm(a->watchdog);
+        a->again = timer_disarm(a->again);
         a->fd = fd_close(a->fd);
         free(a->path);
         free(a);
@@ -213,6 +221,44 @@ int above_try_unstore(const Above *a, const char *name) {
         return send_now(a, say_unstore(message, name), -EBADF);
 }
 
+/* Those that wait first.  Returns whether all are told. */
+static bool tell_waiting(Above *a) {
+        size_t n = 0;
+        int r = 0;
+
+        while (n < a->n_untold && (r = send_once(a, a->untold[n], -EBADF)) != -EAGAIN)
+                n++; /* any other error is not better later */
+
+        a->n_untold -= n;
+        if (n > 0)
+                memmove(a->untold, a->untold + n, a->n_untold * sizeof(a->untold[0]));
+        return a->n_untold == 0;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Above *a = userdata;
+
+        if (!tell_waiting(a)) {
+                a->again_usec = a->again_usec < TELL_AGAIN_MAX ? a->again_usec * 2 : TELL_AGAIN_MAX;
+                (void) timer_arm(a->event, &a->again, a->again_usec, on_again, a);
+        }
+        return 0;
+}
+
+/* The same once more says nothing. */
+static void tell_later(Above *a, const char *message) {
+        if (a->n_untold > 0 && strcmp(a->untold[a->n_untold - 1], message) == 0)
+                return;
+        if (a->n_untold >= UNTOLD_MAX) {
+                log_debug("The manager above us did not take \"%s\"", message);
+                return;
+        }
+
+        memcpy(a->untold[a->n_untold++], message, strlen(message) + 1);
+        a->again_usec = TELL_AGAIN_USEC;
+        (void) timer_arm(a->event, &a->again, a->again_usec, on_again, a);
+}
+
 void above_tell(Above *a, const char *format, ...) {
         char message[MESSAGE_SIZE_BYTES];
         va_list arguments;
@@ -227,7 +273,6 @@ void above_tell(Above *a, const char *format, ...) {
         if (length < 0 || (size_t) length >= sizeof(message))
                 return;
 
-        if (sendto(a->fd, message, (size_t) length, MSG_DONTWAIT | MSG_NOSIGNAL,
-                   (struct sockaddr *) &a->address, a->length) < 0)
-                log_debug("The manager above us did not take \"%s\": %m", message);
+        if (!tell_waiting(a) || send_once(a, message, -EBADF) == -EAGAIN)
+                tell_later(a, message);
 }

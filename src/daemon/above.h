@@ -2,8 +2,8 @@
 
 /* Whoever stands above us: the manager that started us and listens on $NOTIFY_SOCKET.
  *
- * The same words as sd_notify(3), but never blocking: a manager that does not read loses messages
- * instead of stopping the daemon.  Without $NOTIFY_SOCKET everything here does nothing. */
+ * The same words as sd_notify(3), but never blocking: a manager that does not read for long loses
+ * messages instead of stopping the daemon.  Without $NOTIFY_SOCKET everything here does nothing. */
 
 #include <systemd/sd-event.h>
 
@@ -31,5 +31,6 @@ int above_unstore(const Above *a, const char *name);
 int above_try_store(const Above *a, const char *name, int fd);
 int above_try_unstore(const Above *a, const char *name);
 
-/* Sends newline-separated assignments.  Dropped when the other side is slow. */
+/* Sends newline-separated assignments.  While the other side is slow some wait, in their order; a process that
+ * ends, or becomes another program, takes those with it. */
 void above_tell(Above *a, const char *format, ...) _printf_(2, 3);

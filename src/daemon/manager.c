@@ -640,6 +640,7 @@ int manager_new_adopting(Legacy *legacy, const ManagerOptions *options, Manager 
 
         m->has_lost_words = !legacy->is_from_exec;
         drop_rest(m, legacy);
+        reexec_drop_rest(m->state, legacy);
         store_queue_wake(m->store_queue); /* or who was before us had no time for it */
         r = open_control(m, legacy_take_fd(legacy, REEXEC_CONTROL));
         if (r < 0)

@@ -7,7 +7,7 @@ import zlib
 
 HEAD = struct.Struct("<16sIIQQ")        # magic, version, unused, half, number of whole records
 RECORD = struct.Struct("<IIIIQ")        # checksum, size of key, size of text, unused, sequence
-VERSION_AT, N_WHOLE_AT, FIRST = 16, 32, 4096
+VERSION_AT, N_WHOLE_AT, FIRST, HALF_SIZE = 16, 32, 4096, 1 << 40
 
 
 def find(pid):
@@ -20,22 +20,26 @@ def find(pid):
 
 
 class StateFile:
-    """The bytes of one, as long as it has not filled its first half."""
+    """The bytes of one: what stands before the records, and those of the half that counts."""
 
     def __init__(self, data):
         self.data = bytearray(data)
-        magic, self.version, _, half, self.n_whole = HEAD.unpack_from(self.data)
-        assert magic == b"reuseport-state\0" and half == 0
+        magic, self.version, _, self.half, self.n_whole = HEAD.unpack_from(self.data)
+        assert magic == b"reuseport-state\0" and self.half in (0, 1)
 
     @classmethod
     def read(cls, path):
         with open(path, "rb") as file:
-            return cls(file.read(16 << 20))
+            head = file.read(FIRST)
+            file.seek(FIRST + HEAD.unpack_from(head)[3] * HALF_SIZE)
+            return cls(head + file.read(16 << 20))
 
     def write(self, path):
         with open(path, "r+b") as file:
-            file.truncate(len(self.data))
-            file.write(self.data)
+            file.truncate(self.half * HALF_SIZE + len(self.data))
+            file.write(self.data[:FIRST])
+            file.seek(FIRST + self.half * HALF_SIZE)
+            file.write(self.data[FIRST:])
 
     def copy(self):
         return StateFile(self.data)

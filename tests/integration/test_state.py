@@ -79,7 +79,7 @@ SPOILERS = {
     "older": (another_version(0), ".*has version 0, and this one understands 1"),
     "another format": (another_format, "it is written in format 2, and this reuseportd reads format 1"),
     "nonsense": (nonsense, "its record service/99 is damaged"),
-    "another user's": (another_user, f"it is of uid {NOBODY}, and we run as uid 0.*start it as that user"),
+    "another user's": (another_user, f"it is of uid {NOBODY}, and we run as uid 0.*start it as that user again"),
 }
 
 

@@ -14,6 +14,8 @@ from test_deploy import QUICK, check_lost_nothing, generations, loads, new_versi
 from test_keeper import MEASURED, is_back
 from test_reexec import OK, quiet_descriptors, reexec, wait_descriptors, wait_running, workers_of
 from test_reload import listeners
+from test_store import STORE, stored
+from test_store_crash import next_worker, start, wait_kept_files
 
 DAEMON = "src/daemon/reuseportd"
 
@@ -193,4 +195,24 @@ def test_by_a_crash_the_successor_is_the_other(house, twins, show):
         k.wait_descriptors(before)
         measure.check(k.pid(), show, f"program {twins.at}")
     wait_answers(lambda: len(descriptors_of(k.daemon.pid)), lambda seen: seen[-1] == n_kept, f"{n_kept} kept")
+    assert k.daemon.stop() == OK
+
+
+def test_what_workers_store_goes_from_one_to_the_other_and_back(house, twins):
+    """The other one may leave nothing of it in the store above, and know no records of it."""
+    twins.swap()
+    k = start(house, STORE)
+    for _ in range(2):
+        twins.swap()
+        assert k.daemon.ctl("reexec").returncode == OK
+        twins.check(k.pid())
+        wait_kept_files(k, 3)
+        k.kill()                                # ours, and it is ours that follows
+        assert stored(k.daemon)["descriptors"] == 3
+        assert next_worker(k)["contents"] == ["first", "second", "third"]
+        twins.swap()
+        assert k.daemon.ctl("reexec").returncode == OK
+        twins.check(k.pid())
+        assert stored(k.daemon)["descriptors"] == 3
+        assert next_worker(k)["contents"] == ["first", "second", "third"]
     assert k.daemon.stop() == OK

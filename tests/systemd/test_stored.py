@@ -78,7 +78,7 @@ def test_it_crosses_restarts_and_kills(box, tmp_path):
     tell_worker(r'keep[1] = [kept(b"%d" % i) for i in range(5)]; '
                 r'[speaker.say("FDSTORE=1\nFDNAME=" + name, [keep[1][i][0]]) for i, name in enumerate("xyxzz")]; '
                 r'speaker.barrier()')
-    assert k.n() == base + 5
+    k.wait_n(base + 5)
     for way in ("restart", "kill", "abort", "restart"):
         k.replace(way)
         assert k.store("site") == {"descriptors": 5, "limit": 8, "refused": 0}

@@ -97,7 +97,7 @@ int legacy_give_up(int error, const char *why) {
         const char *help = "";
 
         if (error == -EPERM)
-                help = "start it as that user, or ";
+                help = "start it as that user again, or ";
         else if (error == -EPROTONOSUPPORT)
                 help = "put back the reuseportd that wrote it, or ";
 

@@ -141,13 +141,9 @@ static int end(Leftover *l, const Again *a) {
 
 /* ---- all of it ---- */
 
-/* What somebody can do about it. */
+/* Why, and what somebody can do about it, has been said. */
 static void say(const Leftover *l, Above *above) {
-        log_note(LOG_ERR, MESSAGE_CANNOT_GO_ON,
-                 "%zu workers serve on without a daemon, and this is tried again. Start the "
-                 "reuseportd that they had, and it goes on; or stop this one (SIGTERM, "
-                 "systemctl stop), which ends them, and a start begins anew",
-                 l->n_workers);
+        log_warning("%zu workers serve on without a daemon; trying again", l->n_workers);
         above_tell(above,
                    "STATUS=Cannot go on where the daemon before stopped; "
                    "%zu workers serve on without one",

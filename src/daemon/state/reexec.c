@@ -24,6 +24,7 @@
 #define CHECK_USEC   (20 * USEC_PER_SEC)
 #define VARIABLE     "REUSEPORTD_STATE" /* "FD:PID" */
 #define FDS_MAX      1000000U
+#define DROPPED      "dropped" /* key of a record */
 #define CHECK_OPTION "--can-adopt"
 #define WHY_SIZE     1024U
 #define ANSWER_SIZE  512U
@@ -119,6 +120,40 @@ static int write_fds(State *st, const OtherFd *others, size_t n_others, int **re
         return 0;
 }
 
+static int append_names(json_t *to, const StateNames *names) {
+        char text[STATE_NAME_SIZE];
+        int r = 0;
+
+        for (size_t i = 0; i < names->n && r >= 0; i++) {
+                state_unpack_name(names->items[i], text);
+                r = json_array_append_new(to, json_string(text)) < 0 ? -ENOMEM : 0;
+        }
+
+        return r;
+}
+
+/* What is still to be taken out of the store above us: the successor by exec is not given it, and so would
+ * not know. */
+static int write_dropped(State *st) {
+        json_t *object = json_object(), *names = json_array();
+        int r = names ? append_names(names, &st->released) : -ENOMEM;
+
+        if (r >= 0)
+                r = append_names(names, &st->unstored);
+        if (r < 0 || !object) {
+                json_decref(names);
+                json_decref(object);
+                return -ENOMEM;
+        }
+
+        r = state_put_json(object, "names", names);
+        if (r < 0) {
+                json_decref(object);
+                return r;
+        }
+        return state_put(st, DROPPED, object);
+}
+
 /* Returns only if it fails, with a negative errno, and then all is as it was. */
 static int become(Manager *m) {
         const OtherFd others[] = {
@@ -130,6 +165,8 @@ static int become(Manager *m) {
         size_t n_fds = 0;
 
         r = state_write_all(m->state);
+        if (r >= 0)
+                r = write_dropped(m->state);
         if (r >= 0)
                 r = write_fds(m->state, others, ELEMENTS_OF(others), &fds, &n_fds);
         if (r >= 0)
@@ -376,4 +413,21 @@ int legacy_from_exec(Legacy *ret) {
         *ret = l;
         l = (Legacy){ 0 };
         return 1;
+}
+
+void reexec_drop_rest(State *st, const Legacy *legacy) {
+        _cleanup_state_json_ json_t *object = NULL;
+        Legacy l = { .log = st->log };
+        const json_t *names;
+
+        if (!legacy->is_from_exec || legacy_get(&l, DROPPED, &object) < 0 ||
+            state_get_array(object, "names", &names) < 0)
+                return;
+
+        for (size_t i = 0; i < json_array_size(names); i++) {
+                const char *name = json_string_value(json_array_get(names, i));
+
+                if (name && state_read_name(name) != 0)
+                        state_drop_name(st, name);
+        }
 }

@@ -36,3 +36,6 @@ DEFINE_CLEANUP(Reexec, reexec_free)
 
 /* What main() does for --can-adopt: tells on standard output why not, "it …".  Returns the exit code. */
 int reexec_check_state(int fd);
+
+/* On the other side: what was still to be taken out of the store above us is. */
+void reexec_drop_rest(State *st, const Legacy *legacy);

@@ -10,6 +10,7 @@
  *      service/ID   its builds, generations, workers, deploy, results
  *      stored/ID    with a store above us: a descriptor that workers of a service have stored
  *      fds          for a re-exec only: numbers of the descriptors
+ *      dropped      likewise: names that were about to be taken out of the store above us
  *
  * With a store above us the log and every descriptor are left there, and both are true at every step.  What
  * has changed is written before the turn of the loop ends, and before anything is done that it is about: a
