@@ -114,7 +114,9 @@ integration_tests() {
         pytest_run "$2" --build="build/$2" -m "not crash_points"
         return
     fi
-    pytest_run "$2" --build="build/$2" -n 4 -m "not alone and not crash_points"
+    once=
+    [ "$2" = test ] || [ -n "$long" ] || once=" and not once"
+    pytest_run "$2" --build="build/$2" -n 4 -m "not alone and not crash_points$once"
     # What a sanitizer makes slower is not measured, but with --long.
     if [ "$2" = test ] || [ -n "$long" ]; then
         say "integration tests that measure time, $1"
@@ -200,8 +202,8 @@ if [ -n "$long" ]; then
     check "benchmarks" meson test -C build/test --benchmark --no-rebuild --verbose
 fi
 
-# What the daemon is upgraded from and to: this and what clang has built.
-check "build the commit before" sh tests/previous-build.sh
+# What the daemon is upgraded from and to: what clang has built, and with --long this.
+[ -z "$long" ] || check "build the commit before" sh tests/previous-build.sh
 [ -x build/test/src/daemon/reuseportd ] && full_counts integration_tests "gcc" test
 [ -x build/test/src/daemon/reuseportd ] && full_counts systemd_tests test
 build "with crash points" crash -Dcrash_points=true && full_counts crash_tests crash

@@ -36,6 +36,8 @@ def prepare_mounts():
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "crash_points: needs a build with -Dcrash_points=true")
+    config.addinivalue_line("markers", "once: runs with one build, but with --long: what a sanitizer would see there it sees "
+                            "in others")
     config.addinivalue_line("markers", "alone: measures time, so nothing else may run beside it")
 
 

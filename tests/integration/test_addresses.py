@@ -68,7 +68,7 @@ def test_visitors_reach_every_worker_and_none_is_lost(house):
 
 def test_visitors_who_stay_are_served_as_well(house):
     daemon = house.run(toy(workers=2))
-    daemon.log.wait("toy: .* ready", times=2)
+    daemon.log.wait("worker . .* is ready", times=2)
     requests = count(20000, 1000000)
     result = house.load("--address=[::1]:8080", "--keep-alive", f"--count={requests}", "--clients=32",
                         "--seconds=300").result(330)

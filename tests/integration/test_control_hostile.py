@@ -186,6 +186,7 @@ def test_one_that_does_not_read_is_read_no_further(house):
         assert rss(daemon) < before + (16 << 20)
 
 
+@pytest.mark.once
 def test_a_subscriber_that_does_not_read_is_dropped(house):
     daemon = house.run(toy(service='restart_delay = "1ms"; restart_max_delay = "1ms";', workers=48))
     daemon.ctl("wait", "site", "--for=running")
@@ -336,7 +337,6 @@ def test_status_while_16_clients_hammer(house):
     assert p99 < LIMIT, sorted(waits)[-5:]
 
 
-@pytest.mark.alone
 def processor_seconds(pid):
     """What a daemon and the commands that have ended have used of the processor."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
@@ -345,6 +345,7 @@ def processor_seconds(pid):
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") + ours.ru_utime + ours.ru_stime
 
 
+@pytest.mark.alone
 def test_list_with_ten_thousand_endpoints(house):
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     n = 10000  # one socket each but for the one that is served

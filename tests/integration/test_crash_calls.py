@@ -3,6 +3,7 @@ the deploy ended."""
 
 import os
 
+import pytest
 from crash import OK, Tracer, spread_over_a_deploy
 from house import count, toy
 from test_crash import start
@@ -12,6 +13,7 @@ VISITORS = {"new connections": ["--clients=8"], "keep-alive": ["--clients=4", "-
             "slow requests": ["--clients=4", "--path=/sleep/300"]}
 
 
+@pytest.mark.once
 def test_at_system_calls_spread_over_a_deploy(house, show):
     k = start(house, toy(["--version=1"], workers=2, service=QUICK % ""))
     sockets = k.sockets()

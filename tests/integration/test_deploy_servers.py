@@ -110,6 +110,7 @@ def node(directory):
 SERVERS = {"nginx": nginx, "haproxy": haproxy, "gunicorn": gunicorn, "node": node}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", SERVERS)
 def test_deploys_of_a_real_server_lose_nothing(house, show, name):
     if not shutil.which(name):

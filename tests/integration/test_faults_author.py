@@ -136,6 +136,7 @@ while True:  # each is put there in one step, as an attacker would
 """
 
 
+@pytest.mark.once
 def test_what_is_swapped_while_it_is_read_is_refused_or_read_whole(house):
     """A process puts three things there in turn: a good file, a link of its own to root's secret, its own file."""
     good = house.write(GOOD, "good.conf")

@@ -66,7 +66,7 @@ def test_f2_a_worker_that_dies_while_there_is_no_daemon_is_replaced_once(house, 
     assert kept.stop() == 0
 
 
-@pytest.mark.alone
+@pytest.mark.once
 def test_f2_daemons_that_stand_still_are_replaced_while_workers_serve(house, show):
     """Several side by side, since each of them takes as long as the keeper is patient."""
     n, rounds = count(3, 25), count(1, 8)

@@ -160,7 +160,7 @@ def test_f10_a_start_limit_ends_it(house):
     assert daemon.stop() == 0
 
 
-@pytest.mark.alone
+@pytest.mark.once
 def test_f11_a_crash_loop_costs_nothing_and_keeps_the_sockets(house):
     seconds = count(10, 600)
     daemon = house.run(toy(["--ready=never", "--exit-after=0", "--exit-code=1"]))

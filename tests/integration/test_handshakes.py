@@ -10,7 +10,7 @@ from house import toy, wait_answers
 from neighbour import DEAD, HERE, NEEDS_CABLE, Neighbour
 from test_deploy import deploy, new_version, settle
 
-pytestmark = NEEDS_CABLE
+pytestmark = [pytest.mark.once, NEEDS_CABLE]
 
 PORT = 8080
 CLIENTS, DEAD_CLIENTS = 200, 300

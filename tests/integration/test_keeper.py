@@ -150,7 +150,7 @@ def test_a_daemon_that_dies_at_any_moment_comes_back_and_nobody_is_lost(house, s
     assert kept.stop() == 0
 
 
-@pytest.mark.alone
+@pytest.mark.once
 def test_deploys_while_the_daemon_dies_at_any_moment_lose_nobody(house, show):
     """One deploy after the other, and kills at moments that nobody chose: before, in and after each."""
     kills, dice = count(10, 200), random.Random(9)

@@ -14,7 +14,8 @@ from house import DEADLINE, SOURCES, Deadline, Request, get, is_read_by_server
 EXAMPLES = SOURCES / "config/examples"
 STOP_SECONDS = 60
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root: the examples name a user")
+pytestmark = [pytest.mark.once,
+              pytest.mark.skipif(os.getuid() != 0, reason="needs root: the examples name a user")]
 
 
 def server(name, *programs, **options):

@@ -40,6 +40,9 @@ class Twins:
         assert os.path.samefile(f"/proc/{pid}/exe", self.place)
 
 
+pytestmark = pytest.mark.once
+
+
 @pytest.fixture(params=["other compiler", "commit before"])
 def twins(request, own_build, build):
     option = "--other-build" if request.param == "other compiler" else "--previous-build"
