@@ -401,7 +401,8 @@ static int on_leave_signal(sd_event_source *source, const struct signalfd_siginf
         if (!state_has_store(m->state) || m->is_stopping) {
                 log_note(LOG_WARNING, MESSAGE_LEAVE_REFUSED,
                          "SIGUSR2: there is no store to leave the sockets to; nothing was done. "
-                         "SIGTERM stops");
+                         "SIGTERM stops, for which a systemctl restart that waits needs systemctl "
+                         "kill; reuseportctl reexec takes a new program");
                 return 0;
         }
 
