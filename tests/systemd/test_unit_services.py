@@ -377,7 +377,7 @@ def test_an_address_that_a_unit_of_others_holds_is_said_to_be_systemd_s(box):
 
 
 def replace_by_reexec(box):
-    box.ctl("reexec")
+    box.ctl("reexec", timeout=4)  # not only when something else happens
 
 
 def replace_by_restart(box):

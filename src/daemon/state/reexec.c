@@ -33,6 +33,7 @@ struct Reexec {
         Manager *manager;
         ReexecHandler handler;
         void *userdata;
+        sd_event_source *begin; /* one turn there is for sure */
         sd_event_source *idle;  /* after each turn of the loop */
         sd_event_source *timer; /* it takes too long */
         Errand *check;
@@ -288,6 +289,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* What comes after others comes after this, also where nothing else goes on. */
+static int on_begin(sd_event_source *source, void *userdata) {
+        return 0;
+}
+
 int reexec_new(Manager *m, ReexecHandler handler, void *userdata, char **reterr_why) {
         _cleanup_(reexec_freep) Reexec *x = NULL;
         int r;
@@ -309,6 +315,8 @@ int reexec_new(Manager *m, ReexecHandler handler, void *userdata, char **reterr_
         x->answer_fd = fd_open_memory("reuseportd-answer");
         r = sd_event_add_post(m->event, &x->idle, on_idle, x);
         if (r >= 0)
+                r = sd_event_add_defer(m->event, &x->begin, on_begin, x);
+        if (r >= 0)
                 r = timer_arm(m->event, &x->timer, WAIT_USEC, on_timer, x);
         if (r < 0)
                 return r;
@@ -321,6 +329,7 @@ Reexec *reexec_free(Reexec *x) {
         if (!x)
                 return NULL;
 
+        x->begin = sd_event_source_disable_unref(x->begin);
         x->idle = sd_event_source_disable_unref(x->idle);
         x->timer = timer_disarm(x->timer);
         x->check = errand_free(x->check);
