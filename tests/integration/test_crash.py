@@ -125,6 +125,7 @@ def test_who_dies_afterwards_is_replaced(house):
     assert len(k.workers()) == 2
 
 
+@pytest.mark.once
 def test_killed_again_and_again_under_load(house, show):
     n = count(10, 200)
     k = start(house, toy(workers=2))

@@ -96,6 +96,7 @@ def test_deploys_under_load_lose_nothing(house, show, switches):
     assert daemon.stop() == OK
 
 
+@pytest.mark.once
 def test_plain_overlap_loses_what_a_deploy_does_not(house, show):
     """Old and new with SO_REUSEPORT sockets of their own, as many do it: what is lost by that."""
     n = count(3, 20)
@@ -212,6 +213,7 @@ BAD_VERSIONS = {
 
 
 @pytest.mark.parametrize("name", BAD_VERSIONS)
+@pytest.mark.once
 def test_a_bad_version_is_rolled_back_and_nobody_notices(house, show, name):
     arguments, reason = BAD_VERSIONS[name]
     if arguments[0] != "--":

@@ -387,6 +387,7 @@ def test_settings_of_before_a_reload_go_on_for_who_was_started_by_them(house):
 # ---- load ----
 
 
+@pytest.mark.once
 def test_many_under_load_lose_nothing(house, show):
     n = count(5, 100)
     daemon = house.run(toy(workers=2))
@@ -405,6 +406,7 @@ def test_many_under_load_lose_nothing(house, show):
     assert daemon.stop() == OK
 
 
+@pytest.mark.once
 def test_between_deploys_under_load(house, show):
     n = count(3, 30)
     daemon = house.run(toy(["--version=0"], workers=2, service=QUICK % 'canary = [50];'))

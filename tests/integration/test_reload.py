@@ -583,6 +583,7 @@ class Mix:
             assert len(used) == (1 if "shared" in front["sockets"] else len(mine)), (self.done, used)
 
 
+@pytest.mark.once
 def test_random_reloads_under_load_lose_nothing(house):
     """Each changes one thing at least; what is there before and after loses nobody."""
     seed = int(os.environ.get("REUSEPORT_TEST_SEED", "5"))

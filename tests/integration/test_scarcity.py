@@ -498,6 +498,7 @@ def check_said(house, daemon, through, sentence):
 
 @pytest.mark.parametrize("kind", ["notify", "exec"])
 @pytest.mark.parametrize("calls", CAGES)
+@pytest.mark.once
 def test_f20_what_the_kernel_refuses_has_another_way_which_is_said(house, calls, kind):
     text = ONE.replace("@SWITCH@", "").replace('type = "notify"', f'type = "{kind}"')
     through = [house.refuse, *(f"{call}={ERRORS.get(call, errno.ENOSYS)}" for call in calls.split())]
@@ -584,6 +585,7 @@ def test_f20_with_ipv6_switched_off_a_port_serves_ipv4(house):
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
+@pytest.mark.once
 def test_f20_whether_requests_migrate_or_not_nobody_is_lost(house, value, show):
     sysctl("net/ipv4/tcp_migrate_req", value)
     daemon = house.run(toy(["--version=1"], workers=2))

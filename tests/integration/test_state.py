@@ -236,6 +236,7 @@ os.abort()
 
 
 @pytest.mark.parametrize("version", [0, 2], ids=["older", "newer"])
+@pytest.mark.once
 def test_a_program_of_another_version_does_not_come(house, own_build, show, version):
     daemon = house.run(toy(workers=2))
     wait_running(daemon)

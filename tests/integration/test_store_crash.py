@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import hostile
 import pytest
-from house import count, descriptors_of, get, wait_answers
+from house import IS_LONG, count, descriptors_of, get, wait_answers
 from test_crash import BAD_CONFIG, KEEPER, OK, Kept
 from test_faults_hostile import MEASURE, TWO
 from test_store import FLOOD, FLOODS, STORE, WORKER, given, kill_one, stored
@@ -373,7 +373,7 @@ def stop_flood(k, base, visitor):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("limit", [50, 4096])
+@pytest.mark.parametrize("limit", [50, 4096] if IS_LONG else [4096])
 @pytest.mark.parametrize("kind", FLOODS)
 def test_h2_a_flood_of_descriptors_holds_nobody_and_fills_nothing_above(house, kind, limit, show):
     k, base, visitor = flooded(house, kind, limit)
@@ -392,6 +392,7 @@ def test_h2_a_flood_of_descriptors_holds_nobody_and_fills_nothing_above(house, k
 
 
 @pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.once
 def test_h2_a_flood_with_kills_between_leaves_nothing_behind(house, kind, show):
     limit = 400
     k, base, visitor = flooded(house, kind, limit)
