@@ -80,9 +80,6 @@ class Outside:
             reports = self.run(item)
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
-            for name, value in report.user_properties:
-                if name == "shown" and report.when == "call":
-                    print(f"\n    {item.name}: {value}", end="", flush=True)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
@@ -114,6 +111,14 @@ class Outside:
     def pytest_sessionfinish(self):
         if self.directory:
             shutil.rmtree(self.directory)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The figures, after all tests: where several run at once nobody can print in between."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties if report.when == "call" and not IS_INSIDE else ():
+            if name == "shown":
+                terminalreporter.write_line(f"    {report.nodeid.split('::')[-1]}: {text}")
 
 
 def boot(command, layers=(), writable=(), seconds=60):
