@@ -87,18 +87,6 @@ static void find_staying(const Manager *m, ReloadPlan *p) {
                         p->endpoints[i] = find_other(m, p, s->endpoints[i]);
 }
 
-static bool has_open(const Endpoint *e, const ReuseAddress *address) {
-        for (size_t i = 0; i < e->n_open; i++) {
-                ReuseAddress open = *reuse_group_address(e->groups[i]);
-
-                open.is_dual_stack = address->is_dual_stack;
-                if (reuse_address_equal(&open, address))
-                        return true;
-        }
-
-        return false;
-}
-
 /* New sockets at an address whose old ones are still open would join their group, or be another one from
  * which the kernel picks before any rule. */
 static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
@@ -106,7 +94,8 @@ static int check_address_is_free(const Endpoint *e, const EndpointSettings *now,
         char text[REUSE_ADDRESS_TEXT_SIZE];
 
         for (size_t k = 0; k < now->n_addresses; k++)
-                if (reuse_address_port(&now->addresses[k]) != 0 && has_open(e, &now->addresses[k]))
+                if (reuse_address_port(&now->addresses[k]) != 0 &&
+                    endpoint_has_open(e, &now->addresses[k]))
                         return why_say(reterr_why, -EBUSY,
                                        "endpoint %s: %s is open as endpoint %s, and bind_to_device, "
                                        "bind_ipv6_only, flows or the endpoint of an open address cannot be "

@@ -62,19 +62,6 @@ static ReuseGroup *find_group(const Endpoint *e, const ReuseAddress *address) {
         return NULL;
 }
 
-/* The same to the eye, but another group to the kernel. */
-static bool has_twin(const Endpoint *e, const ReuseAddress *address) {
-        for (size_t i = 0; i < e->n_open; i++) {
-                ReuseAddress open = *reuse_group_address(e->groups[i]);
-
-                open.is_dual_stack = address->is_dual_stack;
-                if (reuse_address_equal(&open, address))
-                        return true;
-        }
-
-        return false;
-}
-
 bool endpoint_can_change(const Endpoint *e, const EndpointSettings *now) {
         const EndpointSettings *before = e->settings;
         bool any_stays = false;
@@ -87,7 +74,7 @@ bool endpoint_can_change(const Endpoint *e, const EndpointSettings *now) {
         for (size_t i = 0; i < now->n_addresses; i++) {
                 if (find_group(e, &now->addresses[i]))
                         any_stays = true;
-                else if (has_twin(e, &now->addresses[i]))
+                else if (endpoint_has_open(e, &now->addresses[i]))
                         return false;
         }
 

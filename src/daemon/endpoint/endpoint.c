@@ -156,6 +156,18 @@ ReuseGroup *endpoint_group(const Endpoint *e, unsigned bank, size_t i) {
         return e->banks[bank].groups ? e->banks[bank].groups[i] : e->groups[i];
 }
 
+bool endpoint_has_open(const Endpoint *e, const ReuseAddress *address) {
+        for (size_t i = 0; i < e->n_open; i++) {
+                ReuseAddress open = *reuse_group_address(e->groups[i]);
+
+                open.is_dual_stack = address->is_dual_stack;
+                if (reuse_address_equal(&open, address))
+                        return true;
+        }
+
+        return false;
+}
+
 bool endpoint_is_shared(const Endpoint *e, unsigned bank) {
         return e->banks[bank].is_shared;
 }

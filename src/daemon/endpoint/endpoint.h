@@ -98,6 +98,10 @@ unsigned endpoint_n_slots(const EndpointSettings *settings, unsigned n_workers);
 size_t endpoint_n_groups(const Endpoint *e, unsigned bank);
 ReuseGroup *endpoint_group(const Endpoint *e, unsigned bank, size_t i);
 
+/* Whether it has sockets at an address that is the same to the eye; dual-stack or not, it is another group to
+ * the kernel. */
+bool endpoint_has_open(const Endpoint *e, const ReuseAddress *address);
+
 /* Whether they all hold the same socket of each. */
 bool endpoint_is_shared(const Endpoint *e, unsigned bank);
 
