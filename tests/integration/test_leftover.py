@@ -14,11 +14,11 @@ WITHOUT = "workers serve on without a daemon"
 
 def damage(k, how):
     """Kills the daemon with its state damaged; waits until the next one cannot go on."""
-    damage_it, message = DAMAGES[how]
+    change, message = DAMAGES[how]
     with Process(k.pid()) as daemon:
         daemon.kill(signal.SIGSTOP)
         state = LeftState(daemon.pid)
-        damage_it(state)
+        state.damage(change)
         daemon.kill(signal.SIGKILL)
     k.log.wait(message)
     k.log.wait(WITHOUT)

@@ -15,12 +15,12 @@ WITHOUT = "2 workers serve on without a daemon"
 
 def damage(box, k, how):
     """Kills the daemon with its state damaged; waits until the next one cannot go on."""
-    damage_it, message = DAMAGES[how]
+    change, message = DAMAGES[how]
     log = box.follow_journal("--unit", UNIT)
     with Process(k.pid()) as daemon:
         daemon.kill(signal.SIGSTOP)
         state = LeftState(daemon.pid)
-        damage_it(state)
+        state.damage(change)
         daemon.kill(signal.SIGKILL)
     log.wait(message)
     log.wait(WITHOUT)
